@@ -1,0 +1,58 @@
+"""relu-shallow: the linear regions of a trained ReLU network, found, proved and used.
+
+Glossary
+--------
+neuron                  a hidden unit; *active* at x when its pre-activation z is strictly positive
+activation pattern      the 0/1 vector of active neurons
+linear region           the closure of the points of one feasible pattern: a full-dimensional polyhedron
+cell                    the points of the domain that agree on a prefix of the pattern
+half-space, row         sign * (h.x + c) >= 0; (H, c) hold each distinct unsigned row once
+alpha, beta             the network is alpha x + beta on a region
+witness                 a point inside a region
+inscribed radius        the radius of the largest ball inside a region
+stable / cut neuron     has one sign on a cell / takes both
+domain                  where regions are looked for: the whole space, a box, a polytope
+head                    a final softmax, sigmoid or tanh, kept apart; values are before it
+background              the rows that stand for "feature absent" in Shapley values
+gap                     sum of attributions minus (prediction - mean prediction over the background)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relu_shallow.certify import Verification, verify
+    from relu_shallow.conversion import convert
+    from relu_shallow.domain import Box, Polytope, WholeSpace, ball, bounding_box
+    from relu_shallow.errors import ReluShallowError
+    from relu_shallow.explanation import explain
+    from relu_shallow.load import load_network
+    from relu_shallow.network import Network, from_layers
+    from relu_shallow.shallow.literal import LiteralNetwork
+    from relu_shallow.shallow.store import load_shallow, save_shallow
+    from relu_shallow.shallow.table import ShallowNetwork
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Box": "domain", "Polytope": "domain", "WholeSpace": "domain", "ball": "domain", "bounding_box": "domain",
+    "LiteralNetwork": "shallow.literal", "Network": "network", "ReluShallowError": "errors",
+    "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion", "explain": "explanation",
+    "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
+    "verify": "certify",
+}  # fmt: skip
+
+__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Imports a public name from its module on first use, so that `import relu_shallow` stays light."""
+    if name in _HOME:
+        return getattr(import_module(f"relu_shallow.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'relu_shallow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

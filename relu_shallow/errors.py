@@ -1,0 +1,35 @@
+"""The one family of exceptions a user can meet; the command line turns each into one sentence on stderr."""
+
+
+class ReluShallowError(Exception):
+    """Something the user can mend: the message says what was given, what was expected and what to do next."""
+
+
+class ModelError(ReluShallowError):
+    """A model file that cannot be read safely, or a layer that has no linear regions."""
+
+
+class DomainError(ReluShallowError):
+    """A domain that is empty, of the wrong dimension, or not understood."""
+
+
+class DataError(ReluShallowError):
+    """A data table that is missing columns, holds text or NaN, or cannot be read."""
+
+
+class FormatError(ReluShallowError):
+    """A converted file that is damaged, of another format version, or not one of ours."""
+
+
+class OutputError(ReluShallowError):
+    """An output that cannot be written, or a form that cannot be made from what is there."""
+
+
+class MissingExtra(ReluShallowError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed. "
+            f"Install it with: pip install 'relu-shallow[{extra}]'"
+        )

@@ -1,0 +1,211 @@
+"""The record everything is lowered to: affine maps with gates of two slopes between them.
+
+`z_1 = W_1 x + b_1`, `z_l = W_l gate_{l-1}(z_{l-1}) + b_l`, output `W_{L+1} gate_L(z_L) + b_{L+1}`.
+A gate multiplies each pre-activation by one of two slopes: `active` where z > 0, `inactive` elsewhere
+(ReLU: 1 and 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from collections.abc import Sequence
+from jaxtyping import Bool, Float
+
+from relu_shallow.errors import ModelError
+
+
+Matrix = Any  # np.ndarray or scipy.sparse.csr_array (not imported here: it costs 0.2 s of every start)
+Head = Literal["identity", "softmax", "log_softmax", "sigmoid", "tanh"]
+HEADS: tuple[Head, ...] = ("identity", "softmax", "log_softmax", "sigmoid", "tanh")
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """The affine map x -> W x + b, with W dense or CSR, in float64."""
+
+    W: Matrix
+    b: Float[np.ndarray, " out"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """One layer of two-slope gates: z -> (active if z > 0 else inactive) * z, per neuron."""
+
+    inactive: Float[np.ndarray, " neurons"]
+    active: Float[np.ndarray, " neurons"]
+
+    @staticmethod
+    def relu(neurons: int) -> Gate:
+        """The ordinary ReLU: slope 0 where inactive, 1 where active."""
+        return Gate(np.zeros(neurons), np.ones(neurons))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network came from: file name (no folder), format, SHA-256 of the file, precision of its weights."""
+
+    name: str = "memory"
+    format: str = "python"
+    sha256: str = ""
+    dtype: str = "float64"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A piecewise-linear network: L + 1 affine maps with L layers of two-slope gates between them.
+
+    `head` is the final softmax, log-softmax, sigmoid or tanh, kept apart: every value, region and explanation is
+    of the output before it. Weights are exact float64 images of the file's own; `source` says where they came from.
+    """
+
+    affine: tuple[Affine, ...]
+    gates: tuple[Gate, ...]
+    head: Head = "identity"
+    feature_names: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    source: Source = field(default_factory=Source)
+
+    def __post_init__(self) -> None:
+        if len(self.affine) != len(self.gates) + 1:
+            raise ModelError(f"{len(self.affine)} affine maps need {len(self.affine) - 1} layers of gates, "
+                             f"got {len(self.gates)}")  # fmt: skip
+        _check_shapes(self)
+        if not self.feature_names:
+            object.__setattr__(self, "feature_names", tuple(f"x{i}" for i in range(self.inputs)))
+        if not self.output_names:
+            object.__setattr__(self, "output_names", tuple(f"y{k}" for k in range(self.outputs)))
+        for what, names, count in (
+            ("feature", self.feature_names, self.inputs),
+            ("output", self.output_names, self.outputs),
+        ):
+            if len(names) != count:
+                raise ModelError(f"{len(names)} {what} names were given for a network with {count} {what}s")
+            if len(set(names)) != count:
+                raise ModelError(f"{what} names must differ from one another")
+
+    @property
+    def inputs(self) -> int:
+        """n, the number of inputs."""
+        return int(self.affine[0].W.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """m, the number of outputs."""
+        return int(self.affine[-1].W.shape[0])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Neurons in each hidden layer."""
+        return tuple(len(gate.active) for gate in self.gates)
+
+    @property
+    def neurons(self) -> int:
+        """N, the number of hidden neurons."""
+        return sum(self.widths)
+
+    def __call__(self, X: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows outputs"]:
+        """Outputs before the head, in float64."""
+        return evaluate(self, X)
+
+
+def from_layers(
+    weights: Sequence[tuple[np.ndarray, np.ndarray]], head: Head = "identity", source: Source | None = None
+) -> Network:
+    """The ReLU network of the given (W, b) pairs, the last pair being the output layer."""
+    affine = tuple(Affine(np.array(W, dtype=np.float64), np.array(b, dtype=np.float64)) for W, b in weights)
+    gates = tuple(Gate.relu(len(layer.b)) for layer in affine[:-1])
+    return Network(affine, gates, head, source=source or Source())
+
+
+def named(network: Network, feature_names: Sequence[str] = (), output_names: Sequence[str] = ()) -> Network:
+    """The same network with other feature or output names (an empty sequence keeps the present ones)."""
+    return replace(
+        network,
+        feature_names=tuple(feature_names) or network.feature_names,
+        output_names=tuple(output_names) or network.output_names,
+    )
+
+
+def dense(W: Matrix) -> Float[np.ndarray, "out in"]:
+    """W as a C-contiguous float64 array."""
+    array = W if isinstance(W, np.ndarray) else W.toarray()
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def preactivations(network: Network, X: Float[np.ndarray, "rows inputs"]) -> list[Float[np.ndarray, "rows neurons"]]:
+    """z_1, ..., z_{L+1} at each row of X; the last one is the output."""
+    layers = []
+    h = np.asarray(X, dtype=np.float64)
+    for index, layer in enumerate(network.affine):
+        z = (layer.W @ h.T).T + layer.b
+        layers.append(z)
+        if index < len(network.gates):
+            gate = network.gates[index]
+            h = z * np.where(z > 0, gate.active, gate.inactive)
+    return layers
+
+
+def evaluate(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows outputs"]:
+    """Outputs before the head at each row of X."""
+    return preactivations(network, X)[-1]
+
+
+def activation_patterns(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Bool[np.ndarray, "rows neurons"]:
+    """w(x): which of the N neurons are active (pre-activation strictly positive) at each row of X."""
+    hidden = preactivations(network, X)[:-1]
+    return np.concatenate([z > 0 for z in hidden], axis=1) if hidden else np.zeros((len(X), 0), dtype=bool)
+
+
+def apply_head(network: Network, Y: Float[np.ndarray, "rows outputs"]) -> Float[np.ndarray, "rows outputs"]:
+    """The network's head applied to outputs before it."""
+    if network.head in ("softmax", "log_softmax"):
+        from scipy.special import log_softmax, softmax
+
+        return (softmax if network.head == "softmax" else log_softmax)(Y, axis=1)
+    if network.head == "sigmoid":
+        from scipy.special import expit
+
+        return expit(Y)
+    return np.tanh(Y) if network.head == "tanh" else Y
+
+
+def local_maps(
+    network: Network, pattern: Bool[np.ndarray, " neurons"]
+) -> list[tuple[Float[np.ndarray, "out inputs"], Float[np.ndarray, " out"]]]:
+    """(G_l, g_l) for l = 1..L+1: each layer's pre-activation as an affine function of the input under one pattern.
+
+    The last entry is (alpha, beta). Recursion of section 2 of Villani and Schoots (arXiv 2306.11827), with slopes.
+    """
+    maps = [(dense(network.affine[0].W), network.affine[0].b)]
+    start = 0
+    for gate, layer in zip(network.gates, network.affine[1:], strict=True):
+        stop = start + len(gate.active)
+        slope = np.where(pattern[start:stop], gate.active, gate.inactive)
+        G, g = maps[-1]
+        maps.append((layer.W @ (slope[:, None] * G), layer.W @ (slope * g) + layer.b))
+        start = stop
+    return maps
+
+
+def _check_shapes(network: Network) -> None:
+    """Raises ModelError unless shapes chain and every number is finite."""
+    width = network.affine[0].W.shape[1] if network.affine[0].W.ndim == 2 else -1
+    for index, layer in enumerate(network.affine, start=1):
+        if layer.W.ndim != 2 or layer.W.shape[1] != width or layer.b.shape != (layer.W.shape[0],):
+            raise ModelError(
+                f"layer {index} has weights of shape {tuple(layer.W.shape)} and bias of shape "
+                f"{tuple(layer.b.shape)}, but {width} values come in"
+            )
+        if min(layer.W.shape) < 1:
+            raise ModelError(f"layer {index} is empty: its weights have shape {tuple(layer.W.shape)}")
+        data = layer.W if isinstance(layer.W, np.ndarray) else layer.W.data
+        if not (np.isfinite(data).all() and np.isfinite(layer.b).all()):
+            raise ModelError(f"layer {index} holds NaN or infinite weights, so it has no linear regions")
+        width = layer.W.shape[0]
+        if index <= len(network.gates):
+            gate = network.gates[index - 1]
+            if gate.active.shape != (width,) or gate.inactive.shape != (width,):
+                raise ModelError(f"layer {index} has {width} neurons but {len(gate.active)} gates")

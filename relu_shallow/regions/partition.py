@@ -1,0 +1,70 @@
+"""The linear regions that a search found: one activation pattern, witness and radius each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from relu_shallow.domain import Domain
+from relu_shallow.network import Network
+
+
+Level = Literal["uncertified", "witnessed", "certified"]
+LEVELS: tuple[Level, ...] = ("uncertified", "witnessed", "certified")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the search did: LPs solved, simplex pivots, decisions within rounding error of zero, wall seconds."""
+
+    lps: int
+    pivots: int
+    undecided: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The linear regions of a network on a domain, sorted by activation pattern, each listed once.
+
+    `bits` packs the patterns eight neurons to a byte, first neuron in the highest bit, so that comparing bytes
+    compares patterns. `witnesses` are interior points; `radii` the radius of the largest ball inside each region
+    (infinite where there is none; within the affine hull on a flat domain), in the units of the inputs.
+    """
+
+    network: Network
+    domain: Domain
+    bits: UInt8[np.ndarray, "regions bytes"]
+    witnesses: Float[np.ndarray, "regions inputs"]
+    radii: Float[np.ndarray, " regions"]
+    complete: bool
+    level: Level
+    effort: Effort
+
+    @property
+    def regions(self) -> int:
+        """R, the number of regions listed."""
+        return len(self.bits)
+
+    @property
+    def patterns(self) -> Bool[np.ndarray, "regions neurons"]:
+        """The activation patterns, one row a region."""
+        return unpack(self.bits, self.network.neurons)
+
+
+def pack(patterns: Bool[np.ndarray, "regions neurons"]) -> UInt8[np.ndarray, "regions bytes"]:
+    """Patterns eight neurons to a byte; at least one byte, so that rows stay comparable without neurons."""
+    packed = np.packbits(patterns, axis=1)
+    return packed if packed.shape[1] else np.zeros((len(patterns), 1), dtype=np.uint8)
+
+
+def unpack(bits: UInt8[np.ndarray, "regions bytes"], neurons: int) -> Bool[np.ndarray, "regions neurons"]:
+    """The inverse of `pack`."""
+    return np.unpackbits(bits, axis=1, count=max(neurons, 1)).astype(bool)[:, :neurons]
+
+
+def sort_order(bits: UInt8[np.ndarray, "regions bytes"]) -> np.ndarray:
+    """The order that sorts packed patterns."""
+    return np.argsort(np.ascontiguousarray(bits).view(f"V{bits.shape[1]}").ravel(), kind="stable")

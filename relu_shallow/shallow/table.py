@@ -1,0 +1,166 @@
+"""The shallow network as a table: every region's half-spaces (H, c) and affine map (alpha, beta)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from relu_shallow.domain import Domain
+from relu_shallow.network import Network
+from relu_shallow.regions.partition import Effort, Level
+
+from relu_shallow.domain import contains
+from relu_shallow.errors import DataError, OutputError
+from relu_shallow.network import activation_patterns
+from relu_shallow.regions.partition import unpack
+from relu_shallow.shallow.trie import Trie, path, walk
+
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The regions of one network: patterns, distinct unsigned rows (H, c), affine maps (alpha, beta), witnesses.
+
+    Row j is the pre-activation H[j].x + c[j] of a neuron in a cell of the earlier layers; `trie` says which regions
+    it tells apart. Regions are sorted by pattern.
+    """
+
+    network: Network
+    bits: UInt8[np.ndarray, "regions bytes"]
+    witnesses: Float[np.ndarray, "regions inputs"]
+    radii: Float[np.ndarray, " regions"]
+    H: Float[np.ndarray, "rows inputs"]
+    c: Float[np.ndarray, " rows"]
+    alpha: Float[np.ndarray, "regions outputs inputs"]
+    beta: Float[np.ndarray, "regions outputs"]
+    trie: Trie
+
+    @property
+    def regions(self) -> int:
+        """R, the number of regions."""
+        return len(self.bits)
+
+    @property
+    def patterns(self) -> Bool[np.ndarray, "regions neurons"]:
+        """Activation patterns, one row a region."""
+        return unpack(self.bits, self.network.neurons)
+
+    def rows(self, region: int) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+        """Indices into H, c and signs of a region's half-spaces sign * (H x + c) >= 0 (the domain's rows left out)."""
+        return path(self.trie, region)
+
+    def region_of(self, X: Float[np.ndarray, "points inputs"]) -> Int[np.ndarray, " points"]:
+        """The region that the decision tree gives each point."""
+        return walk(self.trie, self.H, self.c, X)
+
+    def values(
+        self, X: Float[np.ndarray, "points inputs"], region: Int[np.ndarray, " points"]
+    ) -> Float[np.ndarray, "points outputs"]:
+        """alpha x + beta of the given region at each point."""
+        return np.einsum("pmn,pn->pm", self.alpha[region], X) + self.beta[region]
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """What is known about the list: whether it is all regions, at which level, and what it took."""
+
+    complete: bool
+    level: Level
+    effort: Effort
+
+
+@dataclass(frozen=True, eq=False)
+class ShallowNetwork:
+    """A deep ReLU network written as a sum of tables of regions (one table unless it was split into modules)."""
+
+    network: Network
+    domain: Domain
+    tables: tuple[Table, ...]
+    completeness: Completeness
+
+    @property
+    def regions(self) -> int:
+        """Regions over all tables."""
+        return sum(table.regions for table in self.tables)
+
+    @property
+    def half_spaces(self) -> int:
+        """Distinct rows over all tables."""
+        return sum(len(table.c) for table in self.tables)
+
+    @property
+    def table(self) -> Table:
+        """The only table; raises OutputError where there are several."""
+        if len(self.tables) != 1:
+            raise OutputError(f"this network is a sum of {len(self.tables)} tables; use .tables")
+        return self.tables[0]
+
+    @property
+    def H(self) -> Float[np.ndarray, "rows inputs"]:
+        """Distinct unsigned rows."""
+        return self.table.H
+
+    @property
+    def c(self) -> Float[np.ndarray, " rows"]:
+        """Constants of the rows."""
+        return self.table.c
+
+    @property
+    def alpha(self) -> Float[np.ndarray, "regions outputs inputs"]:
+        """Slopes of the regions' affine maps."""
+        return self.table.alpha
+
+    @property
+    def beta(self) -> Float[np.ndarray, "regions outputs"]:
+        """Constants of the regions' affine maps."""
+        return self.table.beta
+
+    def rows(self, region: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row indices and signs of a region's half-spaces."""
+        return self.table.rows(region)
+
+    def __call__(self, X: object) -> Float[np.ndarray, "points outputs"]:
+        """Outputs before the head; raises DataError outside the converted domain or outside a partial list."""
+        points = as_points(X, self.network.inputs)
+        total = np.zeros((len(points), self.network.outputs))
+        for table, region in zip(self.tables, regions_of(self, points), strict=True):
+            total += table.values(points, region)
+        return total
+
+
+def as_points(X: object, inputs: int) -> Float[np.ndarray, "points inputs"]:
+    """X (array, tensor, frame or list) as finite float64 rows; raises DataError otherwise."""
+    if hasattr(X, "detach"):
+        X = X.detach().cpu().numpy()  # ty: a torch tensor, without importing torch
+    try:
+        points = np.atleast_2d(np.asarray(X, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the data must be numbers: {error}") from error
+    if points.ndim != 2 or points.shape[1] != inputs:
+        raise DataError(f"the network takes {inputs} inputs, but the data has shape {points.shape}")
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise DataError(f"row {bad[0]} of the data holds NaN or infinity ({len(bad)} such rows)")
+    return points
+
+
+def regions_of(shallow: ShallowNetwork, X: Float[np.ndarray, "points inputs"]) -> list[Int[np.ndarray, " points"]]:
+    """Each point's region in every table; raises DataError outside the domain or outside a partial list."""
+    outside = np.flatnonzero(~contains(shallow.domain, X))
+    if len(outside):
+        raise DataError(
+            f"row {outside[0]} lies outside the converted domain ({len(outside)} of {len(X)} rows do); "
+            "convert on a larger domain, or leave those rows out"
+        )
+    found = [table.region_of(X) for table in shallow.tables]
+    if not shallow.completeness.complete:
+        for table, region in zip(shallow.tables, found, strict=True):
+            own = unpack(table.bits[region], table.network.neurons)
+            missing = np.flatnonzero((own != activation_patterns(table.network, X)).any(axis=1))
+            if len(missing):
+                raise DataError(
+                    f"row {missing[0]} lies in a region that this partial list does not hold "
+                    f"({len(missing)} of {len(X)} rows do); convert without a limit, or on a smaller domain"
+                )
+    return found
