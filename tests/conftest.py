@@ -1,0 +1,25 @@
+"""Where the tests find real networks, and run-time checks of every annotated array shape."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("relu_shallow", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
+
+
+def data_path(name: str) -> Path:
+    """A file of the folder of real networks; skips where it is missing, fails where CI demands it."""
+    path = DATA / name
+    if not path.exists():
+        reason = f"{name} is not in {DATA} (set RELU_SHALLOW_DATA to the folder of real networks)"
+        if os.environ.get("RELU_SHALLOW_REQUIRE_DATA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
