@@ -1,0 +1,89 @@
+"""From a model to its shallow network: load, enumerate, build."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from relu_shallow.domain import Domain, WholeSpace, fit
+from relu_shallow.errors import OutputError
+from relu_shallow.load import load_network
+from relu_shallow.regions.search import enumerate_regions, ensure_compiled
+from relu_shallow.shallow.build import shallow_network
+from relu_shallow.shallow.table import ShallowNetwork
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall seconds of a conversion's steps; `build` makes the table out of the list of regions."""
+
+    load: float
+    compile: float
+    enumerate: float
+    build: float
+
+
+def convert(
+    model: Any,
+    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    *,
+    lp: str = "kernel",
+    workers: int | None = None,
+    max_regions: int | None = None,
+    time_limit: float | None = None,
+    trust: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> ShallowNetwork:
+    """The shallow network that equals a model on a domain: a path, a torch module, a scikit-learn MLP or a Network.
+
+    With `max_regions` or `time_limit` (seconds) the list may be partial; `completeness` says so. `workers` is the
+    number of threads (all usable cores by default) and `progress` is called with the regions found so far. `trust`
+    names classes that a pickle may hold. Raises ModelError, DomainError, or OutputError where nothing was found.
+    """
+    return convert_timed(
+        model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, trust=trust,
+        progress=progress,
+    )[0]  # fmt: skip
+
+
+def convert_timed(
+    model: Any,
+    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    *,
+    lp: str = "kernel",
+    workers: int | None = None,
+    max_regions: int | None = None,
+    time_limit: float | None = None,
+    trust: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+    announce: Callable[[str], None] = lambda message: None,  # noqa: ARG005
+) -> tuple[ShallowNetwork, Seconds]:
+    """What `convert` gives, and how long its steps took; `announce` is told when the kernel has to be compiled."""
+    began = perf_counter()
+    network = load_network(model, trust=trust)
+    domain = fit(domain, network.inputs)
+    loaded = perf_counter()
+    compiling = ensure_compiled(announce) if lp == "kernel" else 0.0
+    searching = perf_counter()
+    partition = enumerate_regions(
+        network,
+        domain,
+        lp=lp,
+        workers=workers or usable_cores(),
+        max_regions=max_regions,
+        time_limit=time_limit,
+        progress=progress,
+    )
+    found = perf_counter()
+    if not partition.regions:
+        raise OutputError("no region was found before the limit; allow more time, or narrow the domain")
+    shallow = shallow_network(partition)
+    return shallow, Seconds(loaded - began, compiling, found - searching, perf_counter() - found)
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
