@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from relu_shallow.network import Network
+from relu_shallow.network import Network, dense
 
 UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
 UNIT32 = float(np.finfo(np.float32).eps) / 2
@@ -37,3 +37,86 @@ def evaluation_error(
             h = h * np.where(h > 0, gate.active, gate.inactive)
             error = error * steepest + unit * np.abs(h)
     return error
+
+FLAT_MARGIN = float(np.sqrt(UNIT)) * 4  # a general LP solver's feasibility tolerance, about 1e-8 times a few
+
+
+def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np.ndarray, " limits"]:
+    """The compiled search's numbers, in its order (see `lp/kernel.py: climb` and `regions/kernel.py: search`).
+
+    Rows have unit norm and |y| <= 1, so round-off is measured against 1: the flattest edge counted as meeting a row is
+    a few hundred u; a price is zero below a few u of the objective's size; a row of d + 1 terms is evaluated to
+    gamma(d + 4); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex being
+    a solution of d equations in rounded arithmetic.
+    """
+    flattest = 256 * UNIT
+    price = 16 * UNIT
+    most = 50 * (dimension + network.neurons + first_rows) + 1000
+    rounding = gamma(max((*network.widths, network.inputs), default=1) + 40)
+    return np.array([flattest, price, 40, most, 12, gamma(dimension + 4), 16.0, rounding, 0.0])
+
+
+def local_rows_error(
+    network: Network, pattern: Bool[np.ndarray, " neurons"] | None = None
+) -> tuple[Float[np.ndarray, "neurons inputs"], Float[np.ndarray, " neurons"]]:
+    """(E, e) with |computed - exact| <= E |y| + e for every row G y + g of `network.local_maps`, at any point y.
+
+    Without a pattern the bound holds for all patterns. Every entry of G_l is a sum of products with at most K_l
+    roundings each, K_l = the widths passed plus slope, sum and dot product; so its error is at most gamma(K_l) times
+    the same expression in magnitudes (Higham, section 3.5), itself computed with K_l roundings: gamma(2 K_l) covers
+    both. Overflow and underflow are left aside.
+    """
+    size, shift = np.abs(dense(network.affine[0].W)), np.abs(network.affine[0].b)
+    roundings = 2 * network.inputs + 4
+    E, e, start = [np.zeros((0, network.inputs))], [np.zeros(0)], 0
+    for gate, layer in zip(network.gates, network.affine[1:], strict=True):
+        E.append(gamma(2 * roundings) * size)
+        e.append(gamma(2 * roundings) * shift)
+        stop = start + len(gate.active)
+        slope = np.maximum(np.abs(gate.inactive), np.abs(gate.active))
+        if pattern is not None:
+            slope = np.abs(np.where(pattern[start:stop], gate.active, gate.inactive))
+        size, shift = abs(layer.W) @ (slope[:, None] * size), abs(layer.W) @ (slope * shift) + np.abs(layer.b)
+        roundings += layer.W.shape[1] + 3
+        start = stop
+    return np.concatenate(E), np.concatenate(e)
+
+
+def general_lp_margin(dimension: int) -> float:
+    """The smallest radius or height that a general solver's answer proves in a cell of unit-norm rows and size 1.
+
+    A vertex is the solution of `dimension` rows, each off by up to the solver's tolerance, and so is the maximum.
+    """
+    return 2 * (dimension + 1) * LP_TOLERANCE
+
+
+def local_map_sizes(
+    network: Network, slopes: list[Float[np.ndarray, " neurons"]], reach: Float[np.ndarray, " inputs"]
+) -> list[Float[np.ndarray, " out"]]:
+    """A bound on the rounding error of each layer's pre-activations as affine functions (network.local_maps).
+
+    It holds for every |x| <= reach, with the given slope of each gate: absolute values are carried through the same
+    products, and every layer adds the roundings of its own sums.
+    """
+    size = np.asarray(abs(network.affine[0].W) @ reach + np.abs(network.affine[0].b))
+    operations = 2 * network.inputs + 4  # the domain's own affine map may have been folded in
+    bounds = [gamma(operations) * size]
+    for slope, layer in zip(slopes, network.affine[1:], strict=False):
+        size = np.asarray(abs(layer.W) @ (np.abs(slope) * size) + np.abs(layer.b))
+        operations += layer.W.shape[1] + 3
+        bounds.append(gamma(operations) * size)
+    return bounds
+
+
+def chart_error(
+    W: Float[np.ndarray, "width n"], bias: Float[np.ndarray, " width"], embedding: Float[np.ndarray, "n d_plus_1"],
+    e: Float[np.ndarray, " d_plus_1"],
+) -> Float[np.ndarray, " width"]:
+    """A bound, over the unit box, on the rounding in the first layer's rows W [M v] + bias e.
+
+    It also covers moving an input point by four units in the last place of its largest value in the chart: the chart's
+    own rounding, and that of a witness when it is written in input coordinates.
+    """  # fmt: skip
+    reach = np.abs(embedding).sum(axis=1)
+    size = np.abs(W) @ reach + np.abs(bias) * np.abs(e).sum()
+    return gamma(W.shape[1] + 8) * size
