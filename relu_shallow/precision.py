@@ -38,6 +38,8 @@ def evaluation_error(
             error = error * steepest + unit * np.abs(h)
     return error
 
+# the tightest feasibility tolerance that HiGHS accepts
+LP_TOLERANCE = 1e-10
 FLAT_MARGIN = float(np.sqrt(UNIT)) * 4  # a general LP solver's feasibility tolerance, about 1e-8 times a few
 
 

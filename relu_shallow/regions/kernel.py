@@ -1,0 +1,467 @@
+"""The compiled depth-first search over (layer, neuron): every cell of a subtree, streamed out in batches.
+
+A node of the tree is a cell with a current vertex and basis. Arrays, for n' = d chart coordinates and N neurons:
+
+    Z      (d + 1, N)   pre-activations as affine functions of the chart point y: Z[:d, q] . y + Z[d, q], by the path's
+                        pattern; a layer is recomputed, or updated by rank one per neuron that changed, on entering it
+    E      (N,)         bound on |Z - exact| over the unit box
+    flags  (N,)         the path: bit 0 the neuron is active, bit 1 it was cut
+    pre    (N,)         what the presolve of the neuron's layer proved: 1 active, 2 inactive, 0 open
+    AT, b, error        the cell's rows (see lp/kernel.py): the ball's, the domain's, one per cut neuron on the path
+    frames              the cut nodes whose active child is still to be visited: neuron, rows, vertex, basis, inverse
+
+The inactive child is visited first, so regions leave in the order of their patterns.
+"""
+
+import numpy as np
+from numba import njit
+
+from relu_shallow.lp.kernel import GAVE_UP, LPS, OPTIMAL, PIVOTS, REACHED, climb, refactor, refresh_slack, safe_maximum
+
+DONE, FULL, STOPPED, FLAT = 0, 1, 2, 3
+UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED = 3, 4, 5, 6, 7, 8, 9
+COUNTERS = 16
+
+
+@njit(cache=True, nogil=True)
+def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters):
+    """Z and E of a layer from the layer below under the present slopes: by rank one where few neurons changed."""
+    below, here, stop = off[layer - 1], off[layer], off[layer + 1]
+    width = stop - here
+    start = woff[layer]
+    changed = 0
+    alive = 0
+    for k in range(below, here):
+        if slope[k] != 0.0:
+            alive += 1
+        if slope[k] != used[k]:
+            changed += 1
+    current = fresh[layer] == version[layer - 1]
+    if current and changed == 0:
+        return
+    rank1 = current and changed < alive and updates[layer] + changed <= 32
+    if rank1:
+        updates[layer] += changed
+        counters[FORWARD_RANK1] += 1
+    else:
+        updates[layer] = 0
+        counters[FORWARD_FULL] += 1
+        for c in range(d + 1):
+            scale = e[c]
+            for j in range(here, stop):
+                Z[c, j] = bias[j] * scale
+        spread = 0.0
+        for c in range(d + 1):
+            spread += abs(e[c])
+        for j in range(here, stop):
+            E[j] = rounding * spread * abs(bias[j])
+    for k in range(below, here):
+        if rank1:
+            factor = slope[k] - used[k]
+        else:
+            factor = slope[k]
+        used[k] = slope[k]
+        if factor == 0.0:
+            continue
+        base = start + (k - below) * width
+        size = 0.0
+        for c in range(d + 1):
+            z = factor * Z[c, k]
+            size += abs(z)
+            for j in range(width):
+                Z[c, here + j] += z * WT[base + j]
+        charge = abs(factor) * E[k] + rounding * size
+        for j in range(width):
+            E[here + j] += charge * abs(WT[base + j])
+    if rank1:
+        # the partial sums were rounded once more per changed neuron: charge the rows' present size
+        for c in range(d + 1):
+            for j in range(here, stop):
+                E[j] += rounding * abs(Z[c, j])
+    fresh[layer] = version[layer - 1]
+    version[layer] += 1
+
+
+@njit(cache=True, nogil=True)
+def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, settled):
+    """Marks the neurons of a layer whose interval over the box excludes zero; returns how many stay open.
+
+    With `settled` set, only neurons still open are looked at.
+    """
+    here, stop = off[layer], off[layer + 1]
+    for j in range(here, stop):
+        middle[j] = Z[d, j]
+        spread[j] = E[j] + relative * abs(Z[d, j])
+    for c in range(d):
+        half = 0.5 * (boxhi[layer, c] - boxlo[layer, c])
+        mid = 0.5 * (boxhi[layer, c] + boxlo[layer, c])
+        grow = half + relative
+        for j in range(here, stop):
+            middle[j] += Z[c, j] * mid
+            spread[j] += abs(Z[c, j]) * grow
+    still = 0
+    for j in range(here, stop):
+        if settled and pre[j] != 0:
+            continue
+        if middle[j] > spread[j]:
+            pre[j] = 1
+        elif middle[j] < -spread[j]:
+            pre[j] = 2
+        elif lo[j] == hi[j]:
+            pre[j] = 2
+        else:
+            pre[j] = 0
+            still += 1
+    return still
+
+
+@njit(cache=True, nogil=True)
+def add_row(AT, b, error, row, sign, h, constant, doubt, nu, d):
+    """Writes sign * (h . y + constant) >= 0 as a row of the cell."""
+    for k in range(d):
+        AT[k, row] = sign * h[k]
+    AT[d, row] = -nu
+    b[row] = sign * constant
+    error[row] = doubt
+
+
+@njit(cache=True, nogil=True)
+def unit_row(Z, E, q, d, inverse_scale, h, relative):
+    """Fills h with the unit normal of neuron q's row; returns its constant, error, ball coefficient and size.
+
+    Size 0 means that the row is constant to within its error.
+    """
+    squared = 0.0
+    total = 0.0
+    for c in range(d):
+        squared += Z[c, q] * Z[c, q]
+        total += abs(Z[c, q])
+    size = np.sqrt(squared)
+    if size == 0.0 or total <= E[q]:
+        return 0.0, 0.0, 0.0, 0.0
+    inverse = 1.0 / size
+    nu = 0.0
+    reach = 1.0
+    for c in range(d):
+        h[c] = Z[c, q] * inverse
+        reach += abs(h[c])
+        nu += (h[c] * inverse_scale[c]) ** 2
+    constant = Z[d, q] * inverse
+    doubt = E[q] * inverse * (1.0 + relative) + relative * (reach + abs(constant))
+    return constant, doubt, np.sqrt(nu), size
+
+
+@njit(cache=True, nogil=True)
+def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, scratch, counters, limits):
+    """The centre of the largest ball of the cell, into big.y: a climb in d + 1 dimensions from (vertex, radius 0)."""
+    slack2, y2, basis2, binv2, h2 = big
+    for i in range(rows):
+        slack2[i] = slack[i]
+    for k in range(d):
+        y2[k] = y[k]
+        basis2[k] = basis[k]
+        h2[k] = 0.0
+        lift = 0.0
+        for i in range(d):
+            binv2[k, i] = binv[k, i]
+            lift -= binv[k, i] * AT[d, basis[i]]
+        binv2[k, d] = lift
+        binv2[d, k] = 0.0
+    binv2[d, d] = 1.0
+    h2[d] = 1.0
+    y2[d] = 0.0
+    basis2[d] = 0
+    slack2[0] = 0.0
+    return climb(AT, b, slack2, y2, basis2, binv2, rows, d + 1, h2, 0.0, np.inf, pricing, edge, denom, scratch, counters,
+                 limits)  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spread):
+    """Whether every pre-activation at the point exceeds its error bound with the pattern's sign."""
+    for q in range(neurons):
+        middle[q] = Z[d, q]
+        spread[q] = E[q] + relative * abs(Z[d, q])
+    for c in range(d):
+        step = point[c]
+        size = abs(step) * relative
+        for q in range(neurons):
+            middle[q] += Z[c, q] * step
+            spread[q] += abs(Z[c, q]) * size
+    for q in range(neurons):
+        signed = middle[q] if flags[q] & 1 else -middle[q]
+        if signed <= spread[q] and lo[q] != hi[q]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def search(
+    net, chart, node, out_flags, out_points, out_radii, out_sure, front_length, front_flags, front_points, front_basis,
+    control, counters, limits,
+):  # fmt: skip
+    """Lists the regions below a node until done, the output is full or control[0] is set.
+
+    `net` = (WT, woff, bias, off, lo, hi); `chart` = (Z1, E1, e, AT, b, error, inverse scale);
+    `node` = (number of decided neurons, flags, vertex, basis). Returns (status, regions, frontier nodes): the frontier
+    holds what was left, deepest (first in order) first.
+    """
+    WT, woff, bias, off, lo, hi = net
+    Z1, E1, e, start_AT, start_b, start_error, inverse_scale = chart
+    decided, start_flags, start_y, start_basis = node
+    relative, side, rounding = limits[5], limits[6], limits[7]
+    layers = len(off) - 1
+    neurons = off[layers]
+    d = len(e) - 1
+    first_rows = len(start_b)
+    cap = first_rows + neurons + 1
+
+    AT = np.zeros((d + 1, cap))
+    b = np.zeros(cap)
+    error = np.zeros(cap)
+    slack = np.zeros(cap)
+    AT[:, :first_rows] = start_AT
+    b[:first_rows] = start_b
+    error[:first_rows] = start_error
+    rows = first_rows
+    y = start_y.copy()
+    basis = start_basis.copy()
+    binv = np.zeros((d, d))
+    scratch = np.zeros((d + 1, 2 * d + 2))
+    price = np.zeros(d + 1)
+    edge = np.zeros(d + 1)
+    denom = np.zeros(cap)
+    h = np.zeros(d)
+    minus = np.zeros(d)
+    big = (np.zeros(cap), np.zeros(d + 1), np.zeros(d + 1, np.int64), np.zeros((d + 1, d + 1)), np.zeros(d + 1))
+
+    Z = np.zeros((d + 1, neurons))
+    E = np.zeros(neurons)
+    Z[:, : off[1]] = Z1
+    E[: off[1]] = E1
+    flags = np.zeros(neurons, np.uint8)
+    pre = np.zeros(neurons, np.uint8)
+    slope = np.zeros(neurons)
+    used = np.zeros(neurons)
+    fresh = np.full(layers + 1, -1)
+    version = np.zeros(layers + 1, np.int64)
+    updates = np.zeros(layers + 1, np.int64)
+    boxlo = np.full((layers + 1, d), -1.0)
+    boxhi = np.full((layers + 1, d), 1.0)
+    middle = np.zeros(neurons)
+    spread = np.zeros(neurons)
+
+    frame_neuron = np.zeros(neurons + 1, np.int64)
+    frame_rows = np.zeros(neurons + 1, np.int64)
+    frame_y = np.empty((neurons + 1, d))
+    frame_basis = np.empty((neurons + 1, d), np.int64)
+    frame_binv = np.empty((neurons + 1, d, d))
+    depth = 0
+    found = 0
+    status = DONE
+
+    # replay the path to the node
+    layer = 0
+    for q in range(decided):
+        if q == off[layer + 1]:
+            layer += 1
+            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
+        flags[q] = start_flags[q]
+        active = flags[q] & 1
+        slope[q] = hi[q] if active else lo[q]
+        if flags[q] & 2:
+            constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
+            add_row(AT, b, error, rows, 1.0 if active else -1.0, h, constant, doubt, nu, d)
+            rows += 1
+    if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
+        return FLAT, 0, 0
+    entering = True
+    if decided == off[layer + 1] and layer < layers - 1 and decided > 0:
+        layer += 1
+        forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
+    q = decided
+
+    while True:
+        if entering:
+            entering = False
+            if layer > 0:
+                for c in range(d):
+                    boxlo[layer, c] = boxlo[layer - 1, c]
+                    boxhi[layer, c] = boxhi[layer - 1, c]
+            still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, False)
+            if still > limits[8]:
+                counters[BOXES] += 1
+                for k in range(2 * d):
+                    c = k >> 1
+                    sign = 1.0 if k & 1 else -1.0
+                    for t in range(d):
+                        h[t] = 0.0
+                    h[c] = sign
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, 0.0, np.inf, price, edge, denom, scratch,
+                                   counters, limits)  # fmt: skip
+                    if result == OPTIMAL:
+                        bound = safe_maximum(AT, b, error, basis, d, h, 0.0, price, relative)
+                        if sign > 0.0:
+                            boxhi[layer, c] = min(boxhi[layer, c], bound)
+                        else:
+                            boxlo[layer, c] = max(boxlo[layer, c], -bound)
+                now = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, True)
+                counters[SETTLED] += still - now
+
+        if q < off[layer + 1]:
+            if pre[q] != 0:
+                flags[q] = 1 if pre[q] == 1 else 0
+                slope[q] = hi[q] if pre[q] == 1 else lo[q]
+                q += 1
+                continue
+            constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
+            if size == 0.0:
+                # constant on the cell to within the error, and not clearly of one sign: inactive
+                if E[q] > 0.0:
+                    counters[UNDECIDED] += 1
+                flags[q] = 0
+                slope[q] = lo[q]
+                q += 1
+                continue
+            threshold = side * doubt
+            value = constant
+            for k in range(d):
+                value += h[k] * y[k]
+                minus[k] = -h[k]
+            seen = 0
+            if value > threshold:
+                seen = 1
+            elif value < -threshold:
+                seen = -1
+            cut = False
+            kept = False
+            tries = 0
+            while True:
+                # remember the vertex that shows one side; climb towards the other
+                if seen != 0 and not kept:
+                    kept = True
+                    for k in range(d):
+                        frame_y[depth, k] = y[k]
+                        frame_basis[depth, k] = basis[k]
+                        for t in range(d):
+                            frame_binv[depth, k, t] = binv[k, t]
+                if seen <= 0:
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, constant, threshold, price, edge, denom,
+                                   scratch, counters, limits)  # fmt: skip
+                else:
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, minus, -constant, threshold, price, edge,
+                                   denom, scratch, counters, limits)  # fmt: skip
+                if result == REACHED:
+                    if seen != 0:
+                        cut = True
+                        break
+                    seen = 1
+                    continue
+                proved = False
+                if result == OPTIMAL:
+                    if seen <= 0:
+                        bound = safe_maximum(AT, b, error, basis, d, h, constant, price, relative)
+                    else:
+                        bound = safe_maximum(AT, b, error, basis, d, minus, -constant, price, relative)
+                    proved = bound + doubt < 0.0
+                if proved:
+                    if seen == 0:
+                        seen = -1
+                    break
+                if tries == 0:
+                    tries = 1
+                    if refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
+                        continue
+                if seen == 0:
+                    # no positive point: is there a negative one? (tries stays 1: only the answer's count is at stake)
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, minus, -constant, threshold, price, edge,
+                                   denom, scratch, counters, limits)  # fmt: skip
+                    seen = -1
+                if result == GAVE_UP:
+                    counters[UNPROVED] += 1
+                counters[UNDECIDED] += 1
+                break
+            if not cut:
+                flags[q] = 1 if seen > 0 else 0
+                slope[q] = hi[q] if seen > 0 else lo[q]
+                q += 1
+                continue
+            if seen < 0:
+                # the frame keeps the active child's vertex, the search goes on from the inactive one's
+                for k in range(d):
+                    y[k], frame_y[depth, k] = frame_y[depth, k], y[k]
+                    basis[k], frame_basis[depth, k] = frame_basis[depth, k], basis[k]
+                    for t in range(d):
+                        binv[k, t], frame_binv[depth, k, t] = frame_binv[depth, k, t], binv[k, t]
+            add_row(AT, b, error, rows, -1.0, h, constant, doubt, nu, d)
+            frame_neuron[depth] = q
+            frame_rows[depth] = rows
+            depth += 1
+            rows += 1
+            if seen < 0:
+                refresh_slack(AT, b, slack, y, rows, d)
+            else:
+                value = -constant
+                for k in range(d):
+                    value -= h[k] * y[k]
+                slack[rows - 1] = value
+            flags[q] = 2
+            slope[q] = lo[q]
+            q += 1
+            continue
+
+        if layer < layers - 1:
+            layer += 1
+            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
+            entering = True
+            continue
+
+        # a leaf
+        result = witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, scratch, counters, limits)
+        for k in range(neurons):
+            out_flags[found, k] = flags[k] & 1
+        for k in range(d):
+            out_points[found, k] = big[1][k]
+        out_radii[found] = big[1][d]
+        out_sure[found] = big[1][d] > 0.0 and surely_inside(
+            Z, E, flags, lo, hi, big[1], neurons, d, relative, middle, spread
+        )
+        found += 1
+        counters[REGIONS] += 1
+        if depth == 0:
+            break
+        if found == len(out_radii) or control[0] != 0:
+            status = FULL if control[0] == 0 else STOPPED
+            break
+        depth -= 1
+        q = frame_neuron[depth]
+        rows = frame_rows[depth]
+        for k in range(d):
+            y[k] = frame_y[depth, k]
+            basis[k] = frame_basis[depth, k]
+            for t in range(d):
+                binv[k, t] = frame_binv[depth, k, t]
+        for c in range(d):
+            AT[c, rows] = -AT[c, rows]
+        b[rows] = -b[rows]
+        rows += 1
+        refresh_slack(AT, b, slack, y, rows, d)
+        flags[q] = 3
+        slope[q] = hi[q]
+        while q < off[layer]:
+            layer -= 1
+        q += 1
+
+    left = 0
+    if status != DONE:
+        for k in range(depth - 1, -1, -1):
+            at = frame_neuron[k]
+            front_length[left] = at + 1
+            for t in range(at):
+                front_flags[left, t] = flags[t]
+            front_flags[left, at] = 3
+            for t in range(d):
+                front_points[left, t] = frame_y[k, t]
+                front_basis[left, t] = frame_basis[k, t]
+            left += 1
+    return status, found, left
