@@ -92,24 +92,6 @@ def general_lp_margin(dimension: int) -> float:
     return 2 * (dimension + 1) * LP_TOLERANCE
 
 
-def local_map_sizes(
-    network: Network, slopes: list[Float[np.ndarray, " neurons"]], reach: Float[np.ndarray, " inputs"]
-) -> list[Float[np.ndarray, " out"]]:
-    """A bound on the rounding error of each layer's pre-activations as affine functions (network.local_maps).
-
-    It holds for every |x| <= reach, with the given slope of each gate: absolute values are carried through the same
-    products, and every layer adds the roundings of its own sums.
-    """
-    size = np.asarray(abs(network.affine[0].W) @ reach + np.abs(network.affine[0].b))
-    operations = 2 * network.inputs + 4  # the domain's own affine map may have been folded in
-    bounds = [gamma(operations) * size]
-    for slope, layer in zip(slopes, network.affine[1:], strict=False):
-        size = np.asarray(abs(layer.W) @ (np.abs(slope) * size) + np.abs(layer.b))
-        operations += layer.W.shape[1] + 3
-        bounds.append(gamma(operations) * size)
-    return bounds
-
-
 def chart_error(
     W: Float[np.ndarray, "width n"], bias: Float[np.ndarray, " width"], embedding: Float[np.ndarray, "n d_plus_1"],
     e: Float[np.ndarray, " d_plus_1"],

@@ -1,0 +1,319 @@
+"""Data tables: named columns of finite numbers, read from CSV, Parquet or .npy, and tables written back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from jaxtyping import Float
+
+from relu_shallow.atomic import replacing
+from relu_shallow.errors import DataError, MissingExtra, OutputError
+
+
+@dataclass(frozen=True, eq=False)
+class DataTable:
+    """A table of numbers with a name and, where a cell is no finite number, the first such fault of each column.
+
+    Cells at fault hold NaN, so that a column of text that nobody asks for does no harm. `named` says whether the
+    names are the file's own; without a header columns are called "0", "1", ... and are only matched by position.
+    """
+
+    names: tuple[str, ...]
+    values: Float[np.ndarray, "rows cols"]
+    faults: tuple[str, ...] = ()
+    named: bool = True
+
+    @property
+    def X(self) -> Float[np.ndarray, "rows cols"]:
+        """All columns; raises DataError where one holds text, NaN or infinity."""
+        return _numbers(self, range(len(self.names)))
+
+
+# --- choosing columns -------------------------------------------------------------------------------------------
+
+
+def read_table(
+    path: str | os.PathLike[str], *, no_header: bool = False, columns: Sequence[str] = (), drop: Sequence[str] = ()
+) -> DataTable:
+    """The table of a CSV (comma, semicolon or tab), Parquet or .npy file, with columns chosen or dropped by name.
+
+    Raises DataError where the file is missing, damaged, or has no header (unless `no_header`), MissingExtra where
+    Parquet's package is not installed.
+    """
+    source = Path(path)
+    reader = READERS.get(source.suffix.lower())
+    if reader is None:
+        raise DataError(f"{source.name} is not a data table by its ending; supported: {', '.join(READERS)}")
+    try:
+        table = reader(source, no_header)
+    except OSError as error:
+        raise DataError(f"the data file {source} cannot be read: {error.strerror or error}") from error
+    if not len(table.values):
+        raise DataError(f"{source.name} holds no rows of data")
+    _check_known(table, drop, "--drop")
+    kept = _select(table, [i for i, name in enumerate(table.names) if name not in drop])
+    _check_known(kept, columns, "--columns")
+    return _select(kept, [kept.names.index(name) for name in columns]) if columns else kept
+
+
+def frame_table(frame: Any) -> DataTable:
+    """The table of a data frame (pandas, polars): anything with `.columns` whose columns become arrays."""
+    names = tuple(str(name) for name in frame.columns)
+    if len(set(names)) != len(names):
+        raise DataError("column names of the data frame must differ from one another")
+    cells = [np.asarray(frame[name]) for name in frame.columns]
+    return _table(names, [column.tolist() for column in cells])
+
+
+def match_columns(table: DataTable, feature_names: Sequence[str]) -> Float[np.ndarray, "rows inputs"]:
+    """The columns that a network with these feature names takes, in its order.
+
+    By name where all names are there (other columns are then left out), else by position and count, but never so
+    that a column of a known name is read as another feature. Raises DataError where there is no such match.
+    """
+    if table.named and set(feature_names) <= set(table.names):
+        return _numbers(table, [table.names.index(name) for name in feature_names])
+    missing = _listed([name for name in feature_names if name not in table.names])
+    if len(table.names) != len(feature_names):
+        raise DataError(
+            f"the data has {len(table.names)} columns but the network takes {len(feature_names)}"
+            + (f", and of these it lacks {missing}" if table.named else "")
+            + "; choose columns with --columns, or leave some out with --drop"
+        )
+    moved = [
+        name for name, own in zip(table.names, feature_names, strict=True) if name != own and name in feature_names
+    ]
+    if table.named and moved:
+        raise DataError(
+            f"the data lacks {missing}, and taken by position {_listed(moved)} would be read as another feature; "
+            "rename the columns, or put them in order with --columns"
+        )
+    return table.X
+
+
+def _check_known(table: DataTable, names: Sequence[str], option: str) -> None:
+    unknown = [name for name in names if name not in table.names]
+    if unknown:
+        raise DataError(f"{option}: there is no column {_listed(unknown)}; the columns are {_listed(table.names)}")
+
+
+def _select(table: DataTable, keep: Sequence[int]) -> DataTable:
+    faults = tuple(table.faults[i] for i in keep) if table.faults else ()
+    return DataTable(tuple(table.names[i] for i in keep), table.values[:, list(keep)], faults, table.named)
+
+
+def _numbers(table: DataTable, keep: Sequence[int]) -> Float[np.ndarray, "rows inputs"]:
+    """The given columns; raises DataError with the first fault among them."""
+    for i in keep:
+        if table.faults and table.faults[i]:
+            raise DataError(f"{table.faults[i]}; every value must be a finite number, encoded as the network expects")
+    return np.ascontiguousarray(table.values[:, list(keep)])
+
+
+def _listed(names: Iterable[str], most: int = 12) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def _table(names: tuple[str, ...], columns: Sequence[Sequence[Any]], named: bool = True) -> DataTable:
+    """The table of columns of cells, text or numbers, with each column's first fault."""
+    parsed = [_parse(name, cells) for name, cells in zip(names, columns, strict=True)]
+    rows = len(columns[0]) if columns else 0
+    values = np.column_stack([column for column, _ in parsed]) if parsed else np.empty((rows, 0))
+    return DataTable(names, values, tuple(fault for _, fault in parsed), named)
+
+
+def _parse(name: str, cells: Sequence[Any]) -> tuple[Float[np.ndarray, " rows"], str]:
+    """One column as float64 (NaN where no finite number) and a sentence about its first bad cell, if any."""
+    try:
+        column = np.array([float(cell) for cell in cells], dtype=np.float64)
+        if np.isfinite(column).all() and not (cells and any("_" in cell for cell in cells if isinstance(cell, str))):
+            return column, ""
+    except (TypeError, ValueError, OverflowError):
+        pass
+    column = np.array([_number(cell) for cell in cells], dtype=np.float64)
+    row = int(np.argmax(~np.isfinite(column)))
+    cell = cells[row]
+    held = "is empty" if cell is None or cell == "" else f"holds {str(cell)[:40]!r}, which is not a finite number"
+    return column, f"row {row} of the data (counted from 0), column {name!r}, {held}"
+
+
+def _number(cell: Any) -> float:
+    """The cell as a float, NaN where it is none; Python's own 1_000 is no number in a table."""
+    try:
+        return math.nan if isinstance(cell, str) and "_" in cell else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _read_csv(path: Path, no_header: bool) -> DataTable:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from error
+    first = text.split("\n", 1)[0]
+    # Semicolons and tabs are separators only where the first line holds no comma: decimal commas then stay text.
+    separator = next((mark for mark in (",", ";", "\t") if len(next(csv.reader([first], delimiter=mark), [])) > 1), ",")
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path.name} is not a readable CSV file: {error}") from error
+    while lines and not any(cell.strip() for cell in lines[-1]):
+        lines.pop()
+    if not lines:
+        raise DataError(f"{path.name} is empty")
+    header = [cell.strip() for cell in lines[0]]
+    numeric = all(not math.isnan(_number(cell)) for cell in header)
+    if numeric and not no_header:
+        raise DataError(
+            f"the first line of {path.name} is all numbers, so the file seems to have no header; "
+            "say so with --no-header (no_header=True), or add a line of column names"
+        )
+    names = tuple(str(i) for i in range(len(header))) if no_header else tuple(header)
+    rows = lines if no_header else lines[1:]
+    _check_names(path, names)
+    ragged = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
+    if ragged is not None:
+        raise DataError(f"row {ragged} of {path.name} (counted from 0) has {len(rows[ragged])} cells, not {len(names)}")
+    return _table(names, [[row[i].strip() for row in rows] for i in range(len(names))], named=not no_header)
+
+
+def _check_names(path: Path, names: tuple[str, ...]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path.name} has more than one column called {_listed(twice)}; give each its own name")
+
+
+def _read_parquet(path: Path, no_header: bool) -> DataTable:
+    del no_header  # Parquet always names its columns
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyarrow", "parquet", "reading Parquet") from error
+    try:
+        arrow = pq.ParquetFile(path).read()
+    except pa.ArrowException as error:
+        raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
+    own = [i for i, name in enumerate(arrow.column_names) if not name.startswith("__index_level_")]
+    names = tuple(arrow.column_names[i] for i in own)
+    _check_names(path, names)
+    return _table(names, [arrow.column(i).to_pylist() for i in own])
+
+
+def _read_npy(path: Path, no_header: bool) -> DataTable:
+    del no_header  # an array has no names
+    try:
+        # The map refuses a header that promises more than the file holds before anything is allocated,
+        # and arrays of Python objects, which would be unpickled.
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OverflowError, EOFError, SyntaxError) as error:
+        raise DataError(f"{path.name} is not a readable .npy file of numbers: {error}") from error
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise DataError(f"{path.name} holds an array of shape {array.shape} and type {array.dtype}; "
+                        "a table needs rows and columns of real numbers")  # fmt: skip
+    values = np.array(array, dtype=np.float64)
+    names = tuple(str(i) for i in range(values.shape[1]))
+    bad = np.argwhere(~np.isfinite(values))
+    if not len(bad):
+        return DataTable(names, values, named=False)
+    return _table(names, values.T.tolist(), named=False)
+
+
+READERS: dict[str, Callable[[Path, bool], DataTable]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npy": _read_npy,
+}
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+def write_table(path: str | os.PathLike[str], names: Sequence[str], columns: Sequence[Any]) -> None:
+    """Writes named columns (arrays or sequences of one length) as .csv, .parquet, .json or .npz, all or nothing."""
+    target = Path(path)
+    writer = WRITERS.get(target.suffix.lower())
+    if writer is None:
+        raise OutputError(f"{target.name}: tables are written as {', '.join(WRITERS)}; choose one of these endings")
+    with replacing(target) as temporary:
+        writer(temporary, names, columns)
+
+
+def write_csv(stream: TextIO, names: Sequence[str], columns: Sequence[Any]) -> None:
+    """Named columns as CSV: numbers in full precision, and text that a spreadsheet would run as a formula quoted.
+
+    A text cell or name that begins with = + - @, tab or return gets an apostrophe before it; numbers are left alone.
+    """
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([_harmless(name) for name in names])
+    writer.writerows(zip(*([_harmless(cell) for cell in _cells(column)] for column in columns), strict=True))
+
+
+def json_number(value: Any) -> Any:
+    """The value for JSON, which has no NaN or infinity: these become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cells(column: Any) -> list[Any]:
+    return np.asarray(column).tolist()
+
+
+def _harmless(cell: Any) -> Any:
+    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _write_csv(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_csv(stream, names, columns)
+
+
+def _write_parquet(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyarrow", "parquet", "writing Parquet") from error
+    pq.write_table(pa.table([pa.array(_cells(column)) for column in columns], names=list(names)), path)
+
+
+def _write_json(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:
+    rows = zip(*([json_number(cell) for cell in _cells(column)] for column in columns), strict=True)
+    with path.open("w", encoding="utf-8") as stream:
+        json.dump([dict(zip(names, row, strict=True)) for row in rows], stream, ensure_ascii=False, allow_nan=False)
+
+
+def _write_npz(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:
+    arrays: dict[str, Any] = {name: np.asarray(column) for name, column in zip(names, columns, strict=True)}
+    write_arrays(path, arrays)
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes named arrays as .npz through the zip format's own writer, so that any name is allowed."""
+    import zipfile
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
+
+
+WRITERS: dict[str, Callable[[Path, Sequence[str], Sequence[Any]], None]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".json": _write_json,
+    ".npz": _write_npz,
+}

@@ -1,0 +1,21 @@
+"""Explanations: SHAP values that say for every row whether they are exact, and the local models they come from."""
+
+from relu_shallow.explanation.attribution import Attribution, max_additivity_gap, shap_explanation, status_counts
+from relu_shallow.explanation.background import Background, shrink
+from relu_shallow.explanation.methods import METHODS, explain, explain_rows
+from relu_shallow.explanation.table import FORMATS, attribution_table, write_attribution
+
+__all__ = [
+    "FORMATS",
+    "METHODS",
+    "Attribution",
+    "Background",
+    "attribution_table",
+    "explain",
+    "explain_rows",
+    "max_additivity_gap",
+    "shap_explanation",
+    "shrink",
+    "status_counts",
+    "write_attribution",
+]

@@ -1,0 +1,91 @@
+"""The background: the weighted rows that stand for "feature absent" in Shapley values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from relu_shallow.errors import DataError
+
+MOST_ROWS = 100
+SEED = 0
+FITTED_ROWS = 10_000  # k-means sees a sample of this size; every row is then assigned to its nearest centre
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Rows with weights that are not negative and sum to one."""
+
+    X: Float[np.ndarray, "points inputs"]
+    weights: Float[np.ndarray, " points"]
+
+    def __post_init__(self) -> None:
+        if len(self.X) == 0 or self.weights.shape != (len(self.X),):
+            raise DataError(f"a background needs rows and one weight each, got {len(self.X)} rows "
+                            f"and weights of shape {self.weights.shape}")  # fmt: skip
+        total = self.weights.sum()
+        if not (np.isfinite(total) and total > 0 and (self.weights >= 0).all()):
+            raise DataError("background weights must be finite, not negative, and not all zero")
+        keep = self.weights > 0
+        object.__setattr__(self, "X", np.ascontiguousarray(self.X[keep]))
+        object.__setattr__(self, "weights", self.weights[keep] / total)
+
+    @property
+    def mean(self) -> Float[np.ndarray, " inputs"]:
+        """E[b], the weighted mean row."""
+        return self.weights @ self.X
+
+
+def distinct_rows(X: Float[np.ndarray, "rows inputs"]) -> Background:
+    """Each distinct row once, weighted by how often it occurs."""
+    if not len(X):
+        raise DataError("the background has no rows")
+    rows, counts = np.unique(X, axis=0, return_counts=True)
+    return Background(rows, counts.astype(np.float64))
+
+
+def shrink(X: Float[np.ndarray, "rows inputs"], most: int = MOST_ROWS) -> Background:
+    """The distinct rows of X with their weights, or where there are more than `most`, that many k-means centres.
+
+    A centre is the mean of the rows nearest to it and weighs as many as they are, so the background's mean is the
+    data's. Columns are scaled to unit spread before distances are taken. The same data gives the same background.
+    """
+    if not len(X):
+        raise DataError("the background has no rows")
+    if len(X) <= FITTED_ROWS or len(np.unique(X[:FITTED_ROWS], axis=0)) <= most:
+        exact = distinct_rows(X)
+        if len(exact.X) <= most:
+            return exact
+    nearest = _clusters(X, most)
+    counts = np.bincount(nearest, minlength=most).astype(np.float64)
+    sums = np.column_stack([np.bincount(nearest, weights=column, minlength=most) for column in X.T])
+    used = counts > 0
+    centres = sums[used] / counts[used, None]
+    return Background(np.clip(centres, X.min(axis=0), X.max(axis=0)), counts[used])  # means round past the data
+
+
+def _clusters(X: Float[np.ndarray, "rows inputs"], most: int) -> Int[np.ndarray, " rows"]:
+    """The number of the k-means centre nearest to each row."""
+    from scipy.cluster.vq import kmeans2, vq
+
+    spread = X.std(axis=0)
+    scaled = (X - X.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    random = np.random.default_rng(SEED)
+    sample = scaled if len(X) <= FITTED_ROWS else scaled[random.choice(len(X), FITTED_ROWS, replace=False)]
+    start = _spread_out(sample, most, random)
+    centres, _ = kmeans2(sample, start, minit="matrix", missing="warn")
+    return vq(scaled, centres, check_finite=False)[0].astype(np.int64)
+
+
+def _spread_out(
+    X: Float[np.ndarray, "rows inputs"], most: int, random: np.random.Generator
+) -> Float[np.ndarray, "centres inputs"]:
+    """Starting centres that are distinct rows, each drawn by its squared distance to those before (k-means++)."""
+    chosen = [int(random.integers(len(X)))]
+    nearest = ((X - X[chosen[0]]) ** 2).sum(axis=1)
+    while len(chosen) < most and nearest.any():
+        chosen.append(int(random.choice(len(X), p=nearest / nearest.sum())))
+        nearest = np.minimum(nearest, ((X - X[chosen[-1]]) ** 2).sum(axis=1))
+    return X[chosen]
