@@ -14,7 +14,12 @@ from relu_shallow.precision import LP_TOLERANCE
 _STATUS: dict[str, Status] = {"infeasible": "infeasible"}  # unbounded and every "..._inaccurate" are undecided
 
 
-def maximise(polyhedron: Polyhedron, h: Float[np.ndarray, " d"], c: float, stop: float = np.inf) -> Answer:
+def maximise(
+    polyhedron: Polyhedron,
+    h: Float[np.ndarray, " d"],
+    c: float,
+    stop: float = np.inf,  # noqa: ARG001
+) -> Answer:
     """The maximum of h.y + c over the polyhedron (`stop` is not used: an interior point is useful only at the end)."""
     import cvxpy as cp
 

@@ -11,7 +11,12 @@ from relu_shallow.precision import LP_TOLERANCE
 _STATUS: dict[int, Status] = {2: "infeasible"}  # 1 limit, 3 unbounded, 4 numerical difficulties: undecided
 
 
-def maximise(polyhedron: Polyhedron, h: Float[np.ndarray, " d"], c: float, stop: float = np.inf) -> Answer:
+def maximise(
+    polyhedron: Polyhedron,
+    h: Float[np.ndarray, " d"],
+    c: float,
+    stop: float = np.inf,  # noqa: ARG001
+) -> Answer:
     """The maximum of h.y + c over the polyhedron (`stop` is not used: HiGHS always goes on to the maximum)."""
     from scipy.optimize import linprog
 

@@ -16,7 +16,7 @@ from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.lp.question import Answer, Maximise, Polyhedron
 from relu_shallow.network import Affine, Network, local_maps
-from relu_shallow.precision import general_lp_margin, local_map_errors
+from relu_shallow.precision import general_lp_margin, local_rows_error
 from relu_shallow.regions.partition import Effort, Partition, pack
 
 REPORT_EVERY = 0.25  # seconds between calls of `progress`
@@ -182,17 +182,18 @@ def _in_frame(network: Network, frame: Frame) -> Network:
 def _enter_layer(
     network: Network, scaled: Network, frame: Frame, polyhedron: Polyhedron, prefix: Bool[np.ndarray, " decided"]
 ) -> Cell:
-    """The cell at the start of a layer, with that layer's rows in the frame's coordinates."""
+    """The cell at the start of a layer, with that layer's rows in the frame's coordinates (none after the last)."""
+    if len(prefix) == network.neurons:
+        return Cell(prefix, polyhedron, np.zeros((0, polyhedron.A.shape[1])), np.zeros(0), np.zeros(0))
     starts = np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
     layer = int(np.searchsorted(starts, len(prefix), side="right")) - 1
     pattern = np.zeros(network.neurons, dtype=bool)
     pattern[: len(prefix)] = prefix
-    slopes = [np.where(pattern[start : start + len(gate.active)], gate.active, gate.inactive)
-              for start, gate in zip(starts[:layer], network.gates[:layer], strict=True)]  # fmt: skip
     reach = np.abs(frame.center)
     reach[frame.free] += frame.scale
     G, g = local_maps(scaled, pattern)[layer]
-    return Cell(prefix, polyhedron, G, g, local_map_errors(network, slopes, reach)[layer])
+    slope_error, shift_error = (part[starts[layer] : starts[layer + 1]] for part in local_rows_error(network, pattern))
+    return Cell(prefix, polyhedron, G, g, slope_error @ reach + shift_error)
 
 
 def _extend(network: Network, scaled: Network, frame: Frame, cell: Cell, polyhedron: Polyhedron, bit: bool) -> Cell:
