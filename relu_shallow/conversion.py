@@ -11,7 +11,7 @@ from typing import Any
 from relu_shallow.domain import Domain, WholeSpace, fit
 from relu_shallow.errors import OutputError
 from relu_shallow.load import load_network
-from relu_shallow.regions.search import enumerate_regions, ensure_compiled
+from relu_shallow.regions.search import ensure_compiled, enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
 

@@ -13,6 +13,7 @@ import numpy as np
 from relu_shallow.data import match_columns, read_table
 from relu_shallow.domain import Box, Domain, WholeSpace, ball, bounding_box, fit
 from relu_shallow.errors import DomainError
+from relu_shallow.naming import names_given
 from relu_shallow.network import Network
 from relu_shallow.vnnlib import read_input_box
 
@@ -87,9 +88,7 @@ def _vnnlib(rest: str, _network: Network, _options: dict[str, Any]) -> Found:
 def _read(path: str, network: Network, options: dict[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
     """The data's rows in the network's order of inputs, and the names that its header gives a nameless network."""
     table = read_table(path, **options)
-    X = match_columns(table, network.feature_names)
-    nameless = network.feature_names == tuple(f"x{i}" for i in range(network.inputs))
-    return X, table.names if nameless and table.named and len(table.names) == network.inputs else ()
+    return match_columns(table, network.feature_names), names_given(table, network)
 
 
 def _number(text: str, what: str) -> float:

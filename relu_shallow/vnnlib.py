@@ -58,9 +58,9 @@ def _parse(text: str) -> list[list[Expression]]:
     """The file's top-level expressions."""
     stack: list[list[Expression]] = [[]]
     for token in _TOKEN.findall(_COMMENT.sub("", text)):
-        if token == "(":  # noqa: S105 (a parenthesis)
+        if token == "(":
             stack.append([])
-        elif token == ")":  # noqa: S105
+        elif token == ")":
             if len(stack) == 1:
                 raise DomainError("a parenthesis closes that was never opened")
             done = stack.pop()

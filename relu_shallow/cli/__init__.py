@@ -1,1 +1,111 @@
+"""The command line: one thin file per command; here they are listed, and failures become exit statuses."""
 
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from types import TracebackType
+from typing import Any, NoReturn
+
+import click
+
+from relu_shallow.errors import ReluShallowError
+
+DONE, NO, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # the exit statuses
+
+COMMANDS = ("convert", "verify", "explain", "inspect", "predict", "export")
+
+
+class CommandLine(click.Group):
+    """The group of commands, each imported when it is asked for; `main` is where every failure ends."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they are used."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, from the module of that name."""
+        del ctx
+        return import_module(f"relu_shallow.cli.{cmd_name}").command if cmd_name in COMMANDS else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; an interruption, or a reader of stdout that leaves early, ends it quietly."""
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `predict ... | head`: the reader has all it wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
+        except KeyboardInterrupt:
+            click.echo("\n" * sys.stderr.isatty() + "interrupted; outputs are as they were before", err=True)
+            return INTERRUPTED
+        return status
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs the command line and exits: 0 done, 1 the answer is no, 2 bad usage or input, 130 interrupted."""
+        try:
+            status = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            _fail(error.format_message() + _usage_hint(error))
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        except ReluShallowError as error:
+            _fail(str(error))
+        except OSError as error:
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        except MemoryError:
+            _fail(
+                "there is not enough memory for this; look at a smaller domain (--domain), "
+                "or stop with a partial list (--max-regions, --time-limit)"
+            )
+        sys.exit(status if isinstance(status, int) else DONE)
+
+
+@click.command(
+    cls=CommandLine,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done, 1 the answer is no, 2 bad usage or input, 130 interrupted.",
+)
+@click.version_option(package_name="relu-shallow", prog_name="relu-shallow")
+@click.pass_context
+def command_line(ctx: click.Context) -> None:
+    """Open a trained ReLU network: all its linear regions, an equal shallow network, explanations that add up.
+
+    \b
+    Example:
+      relu-shallow convert model.onnx --domain box:-1,1
+      relu-shallow verify model.shallow.safetensors
+      relu-shallow explain model.shallow.safetensors patients.csv -o shap.csv --html report.html
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> NoReturn:
+    """The program `relu-shallow`."""
+    sys.excepthook = report_defect
+    command_line.main(prog_name="relu-shallow")
+    raise AssertionError  # main exits
+
+
+def report_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Shows an error that nobody foresaw, with its traceback, and exits 2: a status of 1 would read as an answer."""
+    if issubclass(kind, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    sys.__excepthook__(kind, error, trace)
+    click.echo("relu-shallow: this is a defect of relu-shallow, not of your input; please report it", err=True)
+    sys.exit(BAD_INPUT)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"relu-shallow: {' '.join(message.split())}", err=True)
+    sys.exit(BAD_INPUT)
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return f" (see: {ctx.command_path} --help)" if ctx else ""

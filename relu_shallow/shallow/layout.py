@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
+
+import numpy as np
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import FormatError

@@ -1,0 +1,30 @@
+"""relu-shallow export: a converted network in a form that other programs read."""
+
+from __future__ import annotations
+
+import click
+
+from relu_shallow.cli.options import EXPORT_FORMS, out_option
+
+
+@click.command("export")
+@click.argument("shallow", type=click.Path())
+@out_option("The file to write: .npz, .json or .csv for a table, .pt2 for the literal network.", required=True)
+@click.option("--form", type=click.Choice(EXPORT_FORMS), help="What to write; by default what OUT's ending stands for.")
+def command(shallow: str, out: str, form: str | None) -> None:
+    """Write a converted network in a form that other programs read.
+
+    The table has every region, its half-spaces and its affine map; the literal form is one three-layer network.
+
+    \b
+    Example:
+      relu-shallow export model.shallow.safetensors -o regions.csv
+      relu-shallow export model.shallow.safetensors -o model.pt2 --form literal
+    """
+    from relu_shallow.cli.output import say
+    from relu_shallow.export import choose_writer, export_shallow
+    from relu_shallow.shallow.store import load_shallow
+
+    choose_writer(out, form)
+    export_shallow(load_shallow(shallow), out, form)
+    say(f"{out} written")

@@ -1,0 +1,105 @@
+"""relu-shallow inspect: what a model file or a converted file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relu_shallow.cli.options import json_option
+
+if TYPE_CHECKING:
+    from relu_shallow.network import Network
+    from relu_shallow.shallow.table import ShallowNetwork
+
+LARGEST = 5  # regions listed, by inscribed radius
+
+
+@click.command("inspect")
+@click.argument("file", type=click.Path())
+@json_option
+def command(file: str, as_json: bool) -> None:
+    """Say what FILE holds: any model, or any converted network.
+
+    \b
+    Example:
+      relu-shallow inspect model.shallow.safetensors
+    """
+    from relu_shallow.cli.output import print_aligned, print_json
+    from relu_shallow.load import load_network
+    from relu_shallow.shallow.store import is_shallow_file, load_shallow
+
+    if is_shallow_file(file):
+        shallow = load_shallow(file)
+        report = {"kind": "converted", **describe_network(shallow.network), **describe_regions(shallow)}
+    else:
+        report = {"kind": "model", **describe_network(load_network(file))}
+    print_json(report) if as_json else print_aligned([(name.replace("_", " "), _text(v)) for name, v in report.items()])
+
+
+def describe_network(network: Network) -> dict[str, Any]:
+    """What is known of a network, in JSON's types."""
+    import numpy as np
+
+    gates = {(low, high) for gate in network.gates for low, high in zip(gate.inactive, gate.active, strict=True)}
+    kinds = [_gate_name(float(low), float(high)) for low, high in sorted(gates)]
+    weights = [layer.W if isinstance(layer.W, np.ndarray) else layer.W.data for layer in network.affine]
+    return {
+        "name": network.source.name,
+        "format": network.source.format,
+        "sha256": network.source.sha256,
+        "dtype": network.source.dtype,
+        "inputs": network.inputs,
+        "outputs": network.outputs,
+        "layers": list(network.widths),
+        "neurons": network.neurons,
+        "parameters": sum(part.size for part in weights) + sum(len(layer.b) for layer in network.affine),
+        "gates": kinds,
+        "head": network.head,
+        "feature_names": list(network.feature_names),
+        "output_names": list(network.output_names),
+    }
+
+
+def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
+    """What is known of a converted network's regions, in JSON's types."""
+    import numpy as np
+
+    from relu_shallow.domain import describe
+
+    known = shallow.completeness
+    largest = [
+        {"region": int(region), "radius": float(table.radii[region]), "witness": table.witnesses[region].tolist()}
+        for table in shallow.tables[:1]
+        for region in np.argsort(-table.radii, kind="stable")[:LARGEST]
+    ]
+    return {
+        "regions": shallow.regions,
+        "half_spaces": shallow.half_spaces,
+        "domain": describe(shallow.domain),
+        "complete": known.complete,
+        "level": known.level,
+        "lps": known.effort.lps,
+        "search_seconds": known.effort.seconds,
+        "modules": [table.regions for table in shallow.tables],
+        "largest_regions": largest,
+    }
+
+
+def _gate_name(inactive: float, active: float) -> str:
+    names = {(0.0, 1.0): "relu", (-1.0, 1.0): "abs", (1.0, 1.0): "identity"}
+    return names.get((inactive, active), f"slopes {inactive:g} and {active:g}")
+
+
+def _text(value: Any) -> str:
+    """A value for people: lists in one line and cut where they are long."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "; ".join(f"{entry['region']} (radius {entry['radius']:.3g})" for entry in value)
+    if isinstance(value, list):
+        shown = ", ".join(str(entry) for entry in value[:12])
+        return (shown + (f" and {len(value) - 12} more" if len(value) > 12 else "")) or "none"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value) or "unknown"

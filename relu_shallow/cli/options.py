@@ -1,0 +1,61 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LP_BACKENDS = ("kernel", "highs", "cvxpy")  # a test holds these to the library's own
+ENGINES = ("threads",)
+EXPORT_FORMS = ("table", "literal")
+METHODS = ("auto", "local", "exact")
+
+
+class Seconds(click.FloatRange):
+    """A positive number of seconds; "nan" is none."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, refused where it is not one."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return number
+
+
+def _split(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Names separated by commas; a name that holds a comma stands in double quotes, as in CSV."""
+    if value is None:
+        return ()
+    return tuple(name.strip() for name in next(csv.reader([value], skipinitialspace=True), []))
+
+
+def data_options(function: Command) -> Command:
+    """How data files are read: --no-header, --columns, --drop."""
+    for option in (
+        click.option("--drop", metavar="NAME", multiple=True, help="Leave this column of the data out (repeatable)."),
+        click.option("--columns", metavar="A,B,...", callback=_split, help="Take these columns, in this order."),
+        click.option("--no-header", is_flag=True, help="The data's first line is data, not names."),
+    ):
+        function = option(function)
+    return function
+
+
+def json_option(function: Command) -> Command:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(function)
+
+
+def out_option(help_text: str, required: bool = False) -> Callable[[Command], Command]:
+    """-o OUT."""
+    return click.option("-o", "out", metavar="OUT", type=click.Path(), required=required, help=help_text)

@@ -1,0 +1,39 @@
+"""relu-shallow predict: the shallow network's outputs for a table of rows, its head applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from relu_shallow.cli.options import data_options, json_option, out_option
+
+
+@click.command("predict")
+@click.argument("shallow", type=click.Path())
+@click.argument("data", type=click.Path())
+@out_option("The table to write (.csv, .parquet, .json, .npz); by default CSV on stdout.")
+@data_options
+@json_option
+def command(shallow: str, data: str, out: str | None, as_json: bool, **options: Any) -> None:
+    """Predict each row of DATA with a converted network.
+
+    A final softmax, sigmoid or tanh of the original is applied.
+
+    \b
+    Example:
+      relu-shallow predict model.shallow.safetensors patients.csv -o predictions.csv
+    """
+    from relu_shallow.cli.output import print_json
+    from relu_shallow.cli.tables import check_table_target, put_table
+    from relu_shallow.data import match_columns, read_table
+    from relu_shallow.network import apply_head
+    from relu_shallow.shallow.store import load_shallow
+
+    check_table_target(out, as_json)
+    converted = load_shallow(shallow)
+    X = match_columns(read_table(data, **options), converted.network.feature_names)
+    Y = apply_head(converted.network, converted(X))
+    put_table(out, converted.network.output_names, list(Y.T))
+    if as_json:
+        print_json({"rows": len(X), "outputs": list(converted.network.output_names), "output": out})

@@ -1,0 +1,33 @@
+"""Tables that commands write: to the file of -o, or as CSV to stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def check_table_target(out: str | None, as_json: bool) -> None:
+    """Raises, before any work, where a table could not be written as asked."""
+    from relu_shallow.atomic import check_writable
+    from relu_shallow.data import WRITERS
+    from relu_shallow.errors import OutputError
+
+    if out is None:
+        if as_json:
+            raise click.UsageError("--json prints on stdout, so say with -o where the table goes")
+        return
+    if check_writable(out).suffix.lower() not in WRITERS:
+        raise OutputError(f"{out}: tables are written as {', '.join(WRITERS)}; choose one of these endings")
+
+
+def put_table(out: str | None, names: Sequence[str], columns: Sequence[Any]) -> None:
+    """Writes named columns to the file, or as CSV to stdout."""
+    from relu_shallow.data import write_csv, write_table
+
+    if out is None:
+        write_csv(click.get_text_stream("stdout"), names, columns)
+    else:
+        write_table(Path(out), names, columns)

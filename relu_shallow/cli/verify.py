@@ -1,0 +1,45 @@
+"""relu-shallow verify: is the shallow network the same function as the deep one?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from relu_shallow.cli.options import data_options, json_option
+
+
+@click.command("verify")
+@click.argument("shallow", type=click.Path())
+@click.option("--model", metavar="MODEL", type=click.Path(), help="Compare with this model, not with the stored copy.")
+@click.option("--data", metavar="FILE", type=click.Path(), help="Compare on these rows too.")
+@data_options
+@json_option
+def command(shallow: str, model: str | None, data: str | None, as_json: bool, **options: Any) -> int:
+    """Check that a converted network equals the original.
+
+    Exits 1 where it does not. Without --model it is compared with the copy of the original that it holds.
+
+    \b
+    Example:
+      relu-shallow verify model.shallow.safetensors --model model.onnx --data test.csv
+    """
+    from relu_shallow.certify import verify
+    from relu_shallow.cli import DONE, NO
+    from relu_shallow.cli.output import print_json
+    from relu_shallow.data import match_columns, read_table
+    from relu_shallow.load import load_network
+    from relu_shallow.shallow.store import load_shallow
+
+    converted = load_shallow(shallow)
+    original = load_network(model) if model else None
+    rows = match_columns(read_table(data, **options), converted.network.feature_names) if data else None
+    result = verify(converted, original, rows)
+    if as_json:
+        checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in result.checks]
+        print_json({"ok": result.ok, "checks": checks})
+    else:
+        for check in result.checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        click.echo("the shallow network equals the deep one" if result.ok else "the two are NOT the same function")
+    return DONE if result.ok else NO

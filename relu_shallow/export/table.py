@@ -1,0 +1,106 @@
+"""The table of regions as .csv (a line per region), .json and .npz (with rows H, c and every region's path)."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relu_shallow.data import json_number
+from relu_shallow.data import write_csv as write_rows
+from relu_shallow.network import Network
+from relu_shallow.shallow.table import ShallowNetwork, Table
+from relu_shallow.shallow.trie import paths
+
+
+def write_csv(shallow: ShallowNetwork, path: Path) -> None:
+    """One line per region: region, pattern, radius, the witness, alpha and beta of every output.
+
+    A pattern is a text of 0s and 1s; readers that guess types must be told so, or leading zeros are lost.
+    """
+    table, network = shallow.table, shallow.network
+    names = ["region", "pattern", "radius", *_column_names(network)]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_rows(stream, names, [[]] * len(names))  # the header, names made harmless for spreadsheets
+        lines = ([region, pattern, radius, *numbers] for region, pattern, radius, numbers in _regions(table))
+        csv.writer(stream, lineterminator="\n").writerows(lines)
+
+
+def write_json(shallow: ShallowNetwork, path: Path) -> None:
+    """One object: names, completeness, rows H and c, and a list of regions with their rows and signs."""
+    table, network, known = shallow.table, shallow.network, shallow.completeness
+    start, rows, signs = paths(table.trie)
+    head = {
+        "feature_names": network.feature_names,
+        "output_names": network.output_names,
+        "head": network.head,
+        "complete": known.complete,
+        "level": known.level,
+        "H": table.H.tolist(),
+        "c": table.c.tolist(),
+    }
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(head, allow_nan=False)[:-1] + ', "regions": [')
+        for region, pattern, radius, _ in _regions(table):
+            own = slice(start[region], start[region + 1])
+            entry = {
+                "pattern": pattern,
+                "radius": json_number(radius),
+                "witness": table.witnesses[region].tolist(),
+                "alpha": table.alpha[region].tolist(),
+                "beta": table.beta[region].tolist(),
+                "rows": rows[own].tolist(),
+                "signs": signs[own].tolist(),
+            }
+            stream.write((",\n" if region else "\n") + json.dumps(entry, allow_nan=False))
+        stream.write("\n]}\n")
+
+
+def write_npz(shallow: ShallowNetwork, path: Path) -> None:
+    """Arrays: patterns, witnesses, radii, H, c, alpha, beta, the tree, and rows and signs of region w's path.
+
+    Region w owns `rows[start[w]:start[w + 1]]` and the same part of `signs`.
+    """
+    table, network = shallow.table, shallow.network
+    start, rows, signs = paths(table.trie)
+    arrays = {
+        "patterns": table.patterns,
+        "witnesses": table.witnesses,
+        "radii": table.radii,
+        "H": table.H,
+        "c": table.c,
+        "alpha": table.alpha,
+        "beta": table.beta,
+        "start": start,
+        "rows": rows,
+        "signs": signs,
+        "trie_row": table.trie.row,
+        "trie_child": table.trie.child,
+        "trie_root": np.array(table.trie.root),
+        "feature_names": np.array(network.feature_names),
+        "output_names": np.array(network.output_names),
+    }
+    with path.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def _column_names(network: Network) -> list[str]:
+    slopes = [f"alpha_{output}_{feature}" for output in network.output_names for feature in network.feature_names]
+    return [
+        *(f"witness_{feature}" for feature in network.feature_names),
+        *slopes,
+        *(f"beta_{output}" for output in network.output_names),
+    ]
+
+
+def _regions(table: Table) -> Iterator[tuple[int, str, float, list[Any]]]:
+    """Each region's number, pattern as 0s and 1s, radius, and witness, alpha and beta in a row."""
+    patterns = table.patterns
+    for region in range(table.regions):
+        numbers = np.concatenate([table.witnesses[region], table.alpha[region].ravel(), table.beta[region]])
+        text = (patterns[region].astype(np.uint8) + ord("0")).tobytes().decode()
+        yield region, text, float(table.radii[region]), numbers.tolist()

@@ -1,0 +1,32 @@
+"""Feature names: a network read from a file often has none, and the header of the user's data supplies them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import overload
+
+from relu_shallow.data import DataTable
+from relu_shallow.network import Network, named
+from relu_shallow.shallow.table import ShallowNetwork
+
+
+def nameless(network: Network) -> bool:
+    """Whether the network's features are only numbered (x0, x1, ...)."""
+    return network.feature_names == tuple(f"x{i}" for i in range(network.inputs))
+
+
+def names_given(table: DataTable, network: Network) -> tuple[str, ...]:
+    """The header's names where the network has none and the columns are its inputs by position; else ()."""
+    fits = table.named and nameless(network) and len(table.names) == network.inputs
+    return () if not fits or set(table.names) == set(network.feature_names) else table.names
+
+
+@overload
+def named_by(source: Network, table: DataTable) -> Network: ...
+@overload
+def named_by(source: ShallowNetwork, table: DataTable) -> ShallowNetwork: ...
+def named_by(source: Network | ShallowNetwork, table: DataTable) -> Network | ShallowNetwork:
+    """The same network, with the table's names where it had none."""
+    if isinstance(source, Network):
+        return named(source, names_given(table, source))
+    return replace(source, network=named(source.network, names_given(table, source.network)))
