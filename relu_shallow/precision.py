@@ -55,7 +55,8 @@ def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np
     price = 16 * UNIT
     most = 50 * (dimension + network.neurons + first_rows) + 1000
     rounding = gamma(max((*network.widths, network.inputs), default=1) + 40)
-    return np.array([flattest, price, 40, most, 12, gamma(dimension + 4), 16.0, rounding, 0.0])
+    return np.array([flattest, price, 40, most, 12, gamma(dimension + 4), 16.0, rounding, 0.0,
+                     64 * UNIT, np.sqrt(UNIT)])  # fmt: skip
 
 
 def local_rows_error(
@@ -104,3 +105,10 @@ def chart_error(
     reach = np.abs(embedding).sum(axis=1)
     size = np.abs(W) @ reach + np.abs(bias) * np.abs(e).sum()
     return gamma(W.shape[1] + 8) * size
+
+
+def rows_error(
+    A: Float[np.ndarray, "rows d"], b: Float[np.ndarray, " rows"], inputs: int
+) -> Float[np.ndarray, " rows"]:
+    """A bound, over the unit box, on the rounding in a domain's own rows after they were written in a chart."""
+    return gamma(inputs + 4) * (np.abs(A).sum(axis=1) + np.abs(b) + 1.0)

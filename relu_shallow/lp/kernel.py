@@ -17,11 +17,14 @@ The primal simplex in this form keeps original rows, so its errors do not pile u
 import numpy as np
 from numba import njit
 
+# no NaN arises from the finite rows that come in, and the sign of a zero is never looked at: lets min() vectorise
+FAST = {"nnan", "nsz", "contract"}
+
 REACHED, OPTIMAL, GAVE_UP = 1, 0, -1
 LPS, PIVOTS, REFACTORED = 0, 1, 2
 
 
-@njit(cache=True, nogil=True, inline="never")
+@njit(cache=True, nogil=True)
 def refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
     """Recomputes binv, y and slack from the basis (Gauss-Jordan with row pivoting); False where it is singular."""
     for i in range(d):
@@ -60,7 +63,7 @@ def refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=FAST)
 def refresh_slack(AT, b, slack, y, rows, d):
     """slack = A y + b for the first `rows` rows."""
     for i in range(rows):
@@ -71,8 +74,8 @@ def refresh_slack(AT, b, slack, y, rows, d):
             slack[i] += AT[k, i] * step
 
 
-@njit(cache=True, nogil=True, inline="never")
-def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edge, denom, scratch, counters, limits):
+@njit(cache=True, nogil=True, fastmath=FAST)
+def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edge, denom, ratio, scratch, counters, limits):
     """Climbs h . y + constant from the current vertex until it exceeds `target` or is proved maximal.
 
     REACHED: the vertex exceeds the target. OPTIMAL: no edge rises (to rounding), price holds h . binv.
@@ -82,6 +85,7 @@ def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edg
     counters[LPS] += 1
     flattest, price_tolerance = limits[0], limits[1]
     period, most, patience = int(limits[2]), int(limits[3]), int(limits[4])
+    give, steep = limits[9], limits[10]
     value = constant
     size = 0.0
     for k in range(d):
@@ -126,26 +130,20 @@ def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edg
             for i in range(rows):
                 denom[i] += AT[k, i] * step_k
         # ratio test: the first row that reaches zero; among ties the steepest (or, under Bland, the lowest index)
+        # (Harris: every row may give way by `give`, which buys pivots away from zero)
+        for i in range(rows):
+            ratio[i] = (max(slack[i], 0.0) + give) / -denom[i] if denom[i] < -flattest else np.inf
         reach = np.inf
+        for i in range(rows):
+            reach = min(reach, ratio[i])
+        if reach == np.inf:
+            return GAVE_UP
         entering = -1
         for i in range(rows):
-            if denom[i] < -flattest:
-                ratio = slack[i] / -denom[i]
-                if ratio < 0.0:
-                    ratio = 0.0
-                if ratio < reach:
-                    reach, entering = ratio, i
-                elif ratio == reach and degenerate <= patience and denom[i] < denom[entering]:
+            if ratio[i] <= reach or (denom[i] < -flattest and slack[i] <= -denom[i] * reach):
+                if entering < 0 or (degenerate <= patience and denom[i] < denom[entering]):
                     entering = i
-        if entering < 0:
-            return GAVE_UP
-        if degenerate <= patience:
-            slop = reach + flattest
-            for i in range(rows):
-                if denom[i] < denom[entering] and slack[i] <= -denom[i] * slop:
-                    entering = i
-            if slack[entering] > 0.0:
-                reach = max(reach, 0.0)
+        reach = max(slack[entering], 0.0) / -denom[entering]
         counters[PIVOTS] += 1
         degenerate = degenerate + 1 if reach <= flattest else 0
         for k in range(d):
@@ -169,7 +167,7 @@ def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edg
             binv[k, leaving] = scaled
         basis[leaving] = entering
         counters[REFACTORED] += 1
-        if counters[REFACTORED] >= period:
+        if counters[REFACTORED] >= period or denom[entering] > -steep:
             counters[REFACTORED] = 0
             if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
                 return GAVE_UP

@@ -19,7 +19,7 @@ from numba import njit
 from relu_shallow.lp.kernel import GAVE_UP, LPS, OPTIMAL, PIVOTS, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED, FLAT = 0, 1, 2, 3
-UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED = 3, 4, 5, 6, 7, 8, 9
+UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED = 3, 4, 5, 6, 7, 8, 9, 10
 COUNTERS = 16
 
 
@@ -152,7 +152,7 @@ def unit_row(Z, E, q, d, inverse_scale, h, relative):
 
 
 @njit(cache=True, nogil=True)
-def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, scratch, counters, limits):
+def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ratio, scratch, counters, limits):
     """The centre of the largest ball of the cell, into big.y: a climb in d + 1 dimensions from (vertex, radius 0)."""
     slack2, y2, basis2, binv2, h2 = big
     for i in range(rows):
@@ -172,7 +172,7 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, sc
     y2[d] = 0.0
     basis2[d] = 0
     slack2[0] = 0.0
-    return climb(AT, b, slack2, y2, basis2, binv2, rows, d + 1, h2, 0.0, np.inf, pricing, edge, denom, scratch, counters,
+    return climb(AT, b, slack2, y2, basis2, binv2, rows, d + 1, h2, 0.0, np.inf, pricing, edge, denom, ratio, scratch, counters,
                  limits)  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spre
             spread[q] += abs(Z[c, q]) * size
     for q in range(neurons):
         signed = middle[q] if flags[q] & 1 else -middle[q]
-        if signed <= spread[q] and lo[q] != hi[q]:
+        if not signed > spread[q] and lo[q] != hi[q]:
             return False
     return True
 
@@ -231,6 +231,7 @@ def search(
     price = np.zeros(d + 1)
     edge = np.zeros(d + 1)
     denom = np.zeros(cap)
+    ratio = np.zeros(cap)
     h = np.zeros(d)
     minus = np.zeros(d)
     big = (np.zeros(cap), np.zeros(d + 1), np.zeros(d + 1, np.int64), np.zeros((d + 1, d + 1)), np.zeros(d + 1))
@@ -259,6 +260,12 @@ def search(
     depth = 0
     found = 0
     status = DONE
+    # a proof by LP that neuron q has one sign: the side, the last row it used, and that row's time stamp
+    proof_side = np.zeros(neurons, np.int64)
+    proof_row = np.zeros(neurons, np.int64)
+    proof_stamp = np.zeros(neurons, np.int64)
+    row_stamp = np.zeros(cap, np.int64)
+    clock = 0
 
     # replay the path to the node
     layer = 0
@@ -288,6 +295,8 @@ def search(
                 for c in range(d):
                     boxlo[layer, c] = boxlo[layer - 1, c]
                     boxhi[layer, c] = boxhi[layer - 1, c]
+            for t in range(off[layer], off[layer + 1]):
+                proof_side[t] = 0
             still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, False)
             if still > limits[8]:
                 counters[BOXES] += 1
@@ -297,7 +306,7 @@ def search(
                     for t in range(d):
                         h[t] = 0.0
                     h[c] = sign
-                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, 0.0, np.inf, price, edge, denom, scratch,
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, 0.0, np.inf, price, edge, denom, ratio, scratch,
                                    counters, limits)  # fmt: skip
                     if result == OPTIMAL:
                         bound = safe_maximum(AT, b, error, basis, d, h, 0.0, price, relative)
@@ -312,6 +321,12 @@ def search(
             if pre[q] != 0:
                 flags[q] = 1 if pre[q] == 1 else 0
                 slope[q] = hi[q] if pre[q] == 1 else lo[q]
+                q += 1
+                continue
+            if proof_side[q] != 0 and proof_row[q] < rows and row_stamp[proof_row[q]] == proof_stamp[q]:
+                flags[q] = 1 if proof_side[q] > 0 else 0
+                slope[q] = hi[q] if proof_side[q] > 0 else lo[q]
+                counters[REUSED] += 1
                 q += 1
                 continue
             constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
@@ -346,11 +361,11 @@ def search(
                         for t in range(d):
                             frame_binv[depth, k, t] = binv[k, t]
                 if seen <= 0:
-                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, constant, threshold, price, edge, denom,
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, constant, threshold, price, edge, denom, ratio,
                                    scratch, counters, limits)  # fmt: skip
                 else:
                     result = climb(AT, b, slack, y, basis, binv, rows, d, minus, -constant, threshold, price, edge,
-                                   denom, scratch, counters, limits)  # fmt: skip
+                                   denom, ratio, scratch, counters, limits)  # fmt: skip
                 if result == REACHED:
                     if seen != 0:
                         cut = True
@@ -367,6 +382,14 @@ def search(
                 if proved:
                     if seen == 0:
                         seen = -1
+                    # the proof holds wherever its rows do: remember the last of them and when it was written
+                    highest = 0
+                    for k in range(d):
+                        if price[k] < 0.0:
+                            highest = max(highest, basis[k])
+                    proof_row[q] = highest
+                    proof_stamp[q] = row_stamp[highest]
+                    proof_side[q] = seen
                     break
                 if tries == 0:
                     tries = 1
@@ -375,7 +398,7 @@ def search(
                 if seen == 0:
                     # no positive point: is there a negative one? (tries stays 1: only the answer's count is at stake)
                     result = climb(AT, b, slack, y, basis, binv, rows, d, minus, -constant, threshold, price, edge,
-                                   denom, scratch, counters, limits)  # fmt: skip
+                                   denom, ratio, scratch, counters, limits)  # fmt: skip
                     seen = -1
                 if result == GAVE_UP:
                     counters[UNPROVED] += 1
@@ -386,6 +409,12 @@ def search(
                 slope[q] = hi[q] if seen > 0 else lo[q]
                 q += 1
                 continue
+            worst = 0.0
+            refresh_slack(AT, b, slack, y, rows, d)
+            for t in range(rows):
+                worst = min(worst, slack[t])
+            if worst < -1e-11: counters[11]+=1
+            if worst < -1e-13: counters[12]+=1
             if seen < 0:
                 # the frame keeps the active child's vertex, the search goes on from the inactive one's
                 for k in range(d):
@@ -397,6 +426,8 @@ def search(
             frame_neuron[depth] = q
             frame_rows[depth] = rows
             depth += 1
+            clock += 1
+            row_stamp[rows] = clock
             rows += 1
             if seen < 0:
                 refresh_slack(AT, b, slack, y, rows, d)
@@ -417,7 +448,7 @@ def search(
             continue
 
         # a leaf
-        result = witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, scratch, counters, limits)
+        result = witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch, counters, limits)
         for k in range(neurons):
             out_flags[found, k] = flags[k] & 1
         for k in range(d):
@@ -444,6 +475,8 @@ def search(
         for c in range(d):
             AT[c, rows] = -AT[c, rows]
         b[rows] = -b[rows]
+        clock += 1
+        row_stamp[rows] = clock
         rows += 1
         refresh_slack(AT, b, slack, y, rows, d)
         flags[q] = 3

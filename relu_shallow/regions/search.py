@@ -1,147 +1,242 @@
-"""From a network and a domain to its partition: the driver of the compiled search."""
+"""From a network and a domain to its partition: charts, tasks, budgets, and the merged, sorted result."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from relu_shallow.domain import Domain, fit
-from relu_shallow.errors import DomainError
-from relu_shallow.lp.kernel import GAVE_UP, REACHED, climb, refresh_slack
-from relu_shallow.network import Network, activation_patterns, dense
-from relu_shallow.precision import chart_error, search_limits
+from relu_shallow.domain import Domain, WholeSpace, fit
+from relu_shallow.lp import BACKENDS
+from relu_shallow.network import Network, activation_patterns
 from relu_shallow.regions.charts import Chart, charts_of
-from relu_shallow.regions.kernel import COUNTERS, LPS, PIVOTS, REGIONS, UNDECIDED, search
-from relu_shallow.regions.partition import Effort, Partition, pack
+from relu_shallow.regions.partition import Effort, Level, Partition, pack, sort_order
 
+LP_CHOICES = ("kernel", *BACKENDS)
 BATCH = 1 << 16  # regions a task may return before it hands its frontier back
+GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
+EARLIEST_SPLIT = 0.002  # seconds a task runs before an idle worker may ask for half of it
+
+Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """A network on a chart, laid out as the kernel reads it."""
+@dataclass(frozen=True)
+class Budget:
+    """When to stop early: after so many regions, or at a moment of the monotonic clock."""
 
-    net: tuple[np.ndarray, ...]
-    chart: tuple[np.ndarray, ...]
-    limits: Float[np.ndarray, " limits"]
-    ball_unit: float
-    neurons: int
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """A cell whose subtree is still to be searched: how many neurons are decided, how, and a vertex with its basis."""
-
-    decided: int
-    flags: UInt8[np.ndarray, " neurons"]
-    vertex: Float[np.ndarray, " d"]
-    basis: Int[np.ndarray, " d"]
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Regions of one task, in the order of their patterns: packed patterns, chart points, radii, float-proved or not."""
-
-    bits: UInt8[np.ndarray, "regions bytes"]
-    points: Float[np.ndarray, "regions d"]
-    radii: Float[np.ndarray, " regions"]
-    sure: Bool[np.ndarray, " regions"]
+    regions: float
+    deadline: float
 
 
 @dataclass(eq=False)
 class Task:
-    """A node being searched, what it returned, and the tasks of its frontier, in order."""
+    """Subtrees of one chart being searched: what came back so far, and the tasks of what was left, in order."""
 
-    node: Node
-    parts: list[Batch] = field(default_factory=list)
-    frontier: list[Task] = field(default_factory=list)
-
-
-def lay_out(network: Network, chart: Chart) -> Problem:
-    """The kernel's arrays for a network on a chart."""
-    d = chart.dimension
-    weights = [dense(layer.W).T for layer in network.affine[1:-1]]
-    WT = np.concatenate([w.ravel() for w in weights]) if weights else np.zeros(0)
-    sizes = [0] + [w.size for w in weights]
-    woff = np.concatenate([[0], np.cumsum(sizes)])[: len(network.gates)]  # woff[l]: from layer l - 1 to layer l
-    off = np.concatenate([[0], np.cumsum(network.widths)])
-    bias = np.concatenate([layer.b for layer in network.affine[:-1]])
-    lo = np.concatenate([gate.inactive for gate in network.gates])
-    hi = np.concatenate([gate.active for gate in network.gates])
-    Z1, E1 = first_layer(network, chart)
-    scale = np.linalg.norm(chart.M, axis=0)
-    metric = bool((chart.e[:-1] == 0).all()) and d > 0
-    unit = float(scale.min()) if metric else 1.0
-    inverse = unit / scale if metric else np.ones(d)
-    AT, b, error = domain_rows(chart, inverse)
-    net = (WT, woff.astype(np.int64), bias, off.astype(np.int64), lo, hi)
-    return Problem(net, (Z1, E1, chart.e, AT, b, error, inverse), search_limits(network, d, len(b)), unit,
-                   network.neurons)  # fmt: skip
+    problem: object
+    nodes: tuple
+    counters: np.ndarray
+    control: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    started: float = 0.0
+    batches: list = field(default_factory=list)
+    rest: list[Task] = field(default_factory=list)
 
 
-def first_layer(network: Network, chart: Chart) -> tuple[np.ndarray, np.ndarray]:
-    """(Z_1, E_1): the first pre-activations as functions of the chart point, (d + 1, width), and their error."""
-    W, bias = dense(network.affine[0].W), network.affine[0].b
-    embedding = np.concatenate([chart.M, chart.v[:, None]], axis=1)
-    Z = W @ embedding + np.outer(bias, chart.e)
-    return np.ascontiguousarray(Z.T), chart_error(W, bias, embedding, chart.e)
+def enumerate_regions(
+    network: Network,
+    domain: Domain,
+    *,
+    lp: str = "kernel",
+    workers: int = 1,
+    max_regions: int | None = None,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+) -> Partition:
+    """The linear regions of a network on a domain: all of them, or a first part where a limit stops the search.
+
+    `lp` names the solver: the compiled simplex, or a general one called afresh for every question (bounded domains;
+    slow, for comparison). `progress` is told the number of regions found, a few times a second. Raises DomainError
+    where the domain is empty or does not fit the network.
+    """
+    domain = fit(domain, network.inputs)
+    if lp != "kernel" and network.neurons:
+        from relu_shallow.regions.plain import enumerate_plain
+
+        return enumerate_plain(network, domain, BACKENDS[lp], max_regions=max_regions, time_limit=time_limit,
+                               progress=progress)  # fmt: skip
+    start = time.perf_counter()
+    charts = charts_of(network, domain)
+    if network.neurons == 0 or charts[0].dimension == 0:
+        return _single_region(network, domain, charts[0])
+    budget = Budget(max_regions or np.inf, time.monotonic() + time_limit if time_limit is not None else np.inf)
+    roots = _roots(network, charts)
+    complete = _work(list(roots), max(1, workers), budget, progress)
+    return _merge(network, domain, charts, roots, complete, budget, start)
 
 
-def domain_rows(chart: Chart, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows every cell has: the ball's r >= 0, the unit box's faces, the domain's own."""
-    d = chart.dimension
-    A = np.zeros((1 + 2 * d + len(chart.b), d + 1))
-    b = np.ones(len(A))
-    A[0, d], b[0] = 1.0, 0.0
-    for axis in range(d):
-        A[1 + 2 * axis, axis], A[2 + 2 * axis, axis] = 1.0, -1.0
-    A[1 + 2 * d :, :d], b[1 + 2 * d :] = chart.A, chart.b
-    A[1:, d] = -np.linalg.norm(A[1:, :d] * inverse, axis=1)
-    error = np.zeros(len(A))
-    error[1 + 2 * d :] = search_row_error(chart)
-    return np.ascontiguousarray(A.T), b, error
+def ensure_compiled(announce: Callable[[str], None]) -> float:
+    """Compiles the kernel, or loads it from its cache, and returns the seconds it took; announces a compilation."""
+    from relu_shallow.regions.warm import compile_kernel
+
+    return compile_kernel(announce)
 
 
-def search_row_error(chart: Chart) -> np.ndarray:
-    """The rounding in the domain's own rows, over the unit box."""
-    from relu_shallow.precision import gamma
+def _roots(network: Network, charts: Sequence[Chart]) -> list[Task]:
+    """One task for each chart, its root node."""
+    from relu_shallow.regions.kernel import COUNTERS
+    from relu_shallow.regions.task import lay_out, root
 
-    return gamma(chart.M.shape[0] + 4) * (np.abs(chart.A).sum(axis=1) + np.abs(chart.b) + 1.0)
-
-
-def root(problem: Problem, d: int) -> Node:
-    """The domain itself: a corner of the unit box, moved to a vertex that satisfies the domain's own rows."""
-    _, _, _, AT, b, error, _ = problem.chart
-    y, basis, binv = -np.ones(d), 1 + 2 * np.arange(d), np.eye(d)
-    price, edge, denom = np.zeros(d + 1), np.zeros(d + 1), np.zeros(len(b))
-    scratch, counters, slack = np.zeros((d + 1, 2 * d + 2)), np.zeros(COUNTERS, np.int64), np.zeros(len(b))
-    for row in range(1 + 2 * d, len(b)):
-        refresh_slack(AT, b, slack, y, row, d)
-        slack[basis] = 0.0
-        threshold = problem.limits[6] * (error[row] + problem.limits[5])
-        if climb(AT, b, slack, y, basis, binv, row, d, AT[:d, row].copy(), b[row], threshold, price, edge, denom,
-                 scratch, counters, problem.limits) != REACHED:  # fmt: skip
-            raise DomainError("the domain has no interior in one of its charts")
-    return Node(0, np.zeros(problem.neurons, np.uint8), y, basis)
+    problems = [lay_out(network, chart) for chart in charts]
+    nodes = [root(problem, chart.dimension) for problem, chart in zip(problems, charts, strict=True)]
+    return [
+        Task(problem, (node,), np.zeros(COUNTERS, np.int64))
+        for problem, node in zip(problems, nodes, strict=True)
+        if node is not None
+    ]
 
 
-def run(problem: Problem, node: Node, most: int, control: np.ndarray, counters: np.ndarray) -> tuple[Batch, list[Node]]:
-    """Searches a node's subtree for at most `most` regions: a pure function of (problem, node, budget)."""
-    N, d = problem.neurons, len(node.vertex)
-    flags = np.empty((most, N), np.uint8)
-    points, radii, sure = np.empty((most, d)), np.empty(most), np.empty(most, np.bool_)
-    front = (np.empty(N + 1, np.int64), np.zeros((N + 1, N), np.uint8), np.empty((N + 1, d)), np.empty((N + 1, d), np.int64))
-    _, found, left = search(
-        problem.net, problem.chart, (node.decided, node.flags, node.vertex, node.basis), flags, points, radii, sure,
-        *front, control, counters, problem.limits,
-    )  # fmt: skip
-    batch = Batch(pack(flags[:found].view(np.bool_)), points[:found].copy(), radii[:found] * problem.ball_unit,
-                  sure[:found].copy())  # fmt: skip
-    lengths, front_flags, front_points, front_basis = front
-    nodes = [Node(int(lengths[i]), front_flags[i].copy(), front_points[i].copy(), front_basis[i].copy()) for i in range(left)]
-    return batch, nodes
+def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress | None) -> bool:
+    """Runs tasks on threads until none is left or the budget is spent; returns whether the search is complete.
+
+    An idle worker takes the shallowest subtree, about half of what is left, of the task that has run longest.
+    """
+    from relu_shallow.regions.task import run
+
+    everything: list[Task] = []
+    pending.reverse()
+    running: dict[Future, Task] = {}
+    finished = 0
+    told = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while pending or running:
+                now = time.monotonic()
+                found = finished + sum(int(task.counters[5]) for task in running.values())
+                spent = found >= budget.regions or now >= budget.deadline
+                if spent and not running:
+                    break
+                while pending and len(running) < workers and not spent:
+                    task = pending.pop()
+                    everything.append(task)
+                    task.started = now
+                    most = int(min(BATCH, max(budget.regions - finished, 1)))
+                    running[pool.submit(run, task.problem, task.nodes, most, task.control, task.counters)] = task
+                _ask_for_halves(running, workers, now, spent)
+                pause = GLANCE if len(running) == workers else EARLIEST_SPLIT
+                done, _ = wait(running, timeout=min(pause, max(budget.deadline - now, 0.0)) or None,
+                               return_when=FIRST_COMPLETED)  # fmt: skip
+                for future in done:
+                    task = running.pop(future)
+                    task.batches, rest = future.result()
+                    finished += sum(len(batch.bits) for batch in task.batches)
+                    task.rest = _split(task, rest, idle=workers > 1 and len(running) + len(pending) < workers)
+                    pending.extend(reversed(task.rest))
+                if progress is not None and now - told > GLANCE * 2:
+                    told = now
+                    progress(found)
+        finally:
+            for task in running.values():
+                task.control[0] = 1
+    if progress is not None:
+        progress(finished)
+    return not pending
+
+
+def _ask_for_halves(running: dict[Future, Task], workers: int, now: float, stop: bool) -> None:
+    """Tells tasks to hand their frontier back: all of them to stop, or those that run while a worker is idle."""
+    for task in running.values():
+        if stop or (len(running) < workers and now - task.started > EARLIEST_SPLIT):
+            task.control[0] = 1
+
+
+def _split(task: Task, rest: tuple, idle: bool) -> list[Task]:
+    """The tasks of a frontier (deepest node first): one, or two with the shallowest node apart for an idle worker."""
+    if not rest:
+        return []
+    pieces = [rest[:-1], rest[-1:]] if idle and len(rest) > 1 else [rest]
+    return [Task(task.problem, piece, np.zeros_like(task.counters)) for piece in pieces]
+
+
+def _in_order(task: Task) -> list[Task]:
+    """A task and all that came of it, in the order of their regions."""
+    ordered, stack = [], [task]
+    while stack:
+        top = stack.pop()
+        ordered.append(top)
+        stack.extend(reversed(top.rest))
+    return ordered
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The regions of one chart, in input coordinates."""
+
+    bits: UInt8[np.ndarray, "regions bytes"]
+    witnesses: Float[np.ndarray, "regions inputs"]
+    radii: Float[np.ndarray, " regions"]
+    sure: Bool[np.ndarray, " regions"]
+
+
+def _merge(
+    network: Network,
+    domain: Domain,
+    charts: Sequence[Chart],
+    roots: Sequence[Task],
+    complete: bool,
+    budget: Budget,
+    start: float,
+) -> Partition:
+    counters = np.zeros_like(roots[0].counters)
+    parts = []
+    for chart, first in zip(charts, roots, strict=True):
+        tasks = _in_order(first)
+        counters += sum(task.counters for task in tasks)
+        batches = [batch for task in tasks for batch in task.batches]
+        if not batches:
+            continue
+        points = np.concatenate([batch.points for batch in batches])
+        parts.append(Found(
+            np.concatenate([batch.bits for batch in batches]), chart.to_input(points),
+            np.concatenate([batch.radii for batch in batches]), np.concatenate([batch.sure for batch in batches]),
+        ))  # fmt: skip
+    merged = parts[0] if len(charts) == 1 else _first_of_each(parts)
+    if len(merged.bits) > budget.regions:
+        keep = slice(int(budget.regions))
+        merged = Found(merged.bits[keep], merged.witnesses[keep], merged.radii[keep], merged.sure[keep])
+        complete = False
+    radii = merged.radii
+    if len(charts) > 1:
+        from relu_shallow.regions.radius import inscribed_radii
+
+        radii = inscribed_radii(network, domain, merged.bits, merged.witnesses)
+    level: Level = "witnessed" if bool(merged.sure.all()) else "uncertified"
+    effort = Effort(int(counters[0]), int(counters[1]), int(counters[3] + counters[4]), time.perf_counter() - start)
+    return Partition(network, domain, merged.bits, merged.witnesses, radii, complete, level, effort)
+
+
+def _first_of_each(parts: Sequence[Found]) -> Found:
+    """Every pattern once, with the witness of the first chart that met it, sorted."""
+    bits = np.concatenate([part.bits for part in parts])
+    witnesses = np.concatenate([part.witnesses for part in parts])
+    radii = np.concatenate([part.radii for part in parts])
+    sure = np.concatenate([part.sure for part in parts])
+    order = sort_order(bits)  # stable: within a pattern the first chart comes first
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (bits[order[1:]] != bits[order[:-1]]).any(axis=1)
+    keep = order[new]
+    return Found(bits[keep], witnesses[keep], radii[keep], sure[keep])
+
+
+def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:
+    """The one region of a network without neurons, or of a domain that is a single point."""
+    from relu_shallow.regions.radius import largest_ball
+
+    if chart.dimension == 0 and not isinstance(domain, WholeSpace):
+        center, radius = chart.v, 0.0
+    else:
+        center, radius = largest_ball(domain, network.inputs)
+    bits = pack(activation_patterns(network, center[None, :]))
+    return Partition(network, domain, bits, center[None, :], np.array([radius]), True, "witnessed", Effort(0, 0, 0, 0.0))
