@@ -1,1 +1,1 @@
-
+"""Pictures of explanations, drawn by shap with matplotlib."""

@@ -1,1 +1,5 @@
+"""The page that a reviewer is given: one self-contained HTML file."""
 
+from relu_shallow.report.page import write_page
+
+__all__ = ["write_page"]
