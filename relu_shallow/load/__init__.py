@@ -1,0 +1,119 @@
+"""Model files and live models, each read into a `Network`; no code from a file is ever run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from relu_shallow.errors import MissingExtra, ModelError
+from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
+from relu_shallow.network import Network
+
+# file ending -> module and function that reads it; imported on use, so that an .onnx file does not import torch
+READERS: dict[str, tuple[str, str]] = {
+    ".onnx": ("onnx_file", "read_onnx"),
+    ".nnet": ("nnet", "read_nnet"),
+    ".pt": ("torch_file", "read_torch"),
+    ".pth": ("torch_file", "read_torch"),
+    ".pt2": ("torch_file", "read_torch"),
+    ".safetensors": ("safetensors_file", "read_safetensors"),
+}
+INSTEAD = {
+    ".h5": "save it as ONNX with tf2onnx",
+    ".keras": "save it as ONNX with tf2onnx",
+    ".pkl": "a pickle runs code when it is read; load the model in Python and pass it to relu_shallow.convert",
+    ".joblib": "a pickle runs code when it is read; load the model in Python and pass it to relu_shallow.convert",
+}
+TAKES_TRUST = ("torch_file",)
+
+
+def load_network(model: Any, *, trust: Sequence[str] = ()) -> Network:
+    """The network of a model file (by its path), of a live PyTorch module or scikit-learn MLP, or of a Network itself.
+
+    `trust` names classes by import path that a `.pt` file may use and that are imported to read it. Raises ModelError
+    where the file cannot be read safely or a layer has no linear regions.
+    """
+    if isinstance(model, Network):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        return _from_file(read_model_file(model), trust)
+    for kind in type(model).__mro__:
+        known = OBJECTS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if known is not None:
+            return known(model)
+    raise ModelError(f"a {type(model).__module__}.{type(model).__qualname__} is not a model that can be read; give the "
+                     "path of a model file, a torch.nn.Module, a scikit-learn MLPClassifier or MLPRegressor, or a "
+                     "relu_shallow.Network")  # fmt: skip
+
+
+def _from_file(file: ModelFile, trust: Sequence[str]) -> Network:
+    """The network of a file, its reader chosen by the ending, or by the content where the ending contradicts it."""
+    ending = file.path.suffix.lower()
+    found = _ending_of_content(file.data)
+    reader = READERS.get(found if found and ending in READERS else ending)
+    if reader is None:
+        hint = f" For {ending}: {INSTEAD[ending]}." if ending in INSTEAD else ""
+        raise ModelError(f"{file.name} has the ending {ending or '(none)'}; model files that can be read: "
+                         f"{', '.join(READERS)}.{hint}")  # fmt: skip
+    module, name = reader
+    read = _function(module, name)
+    return read(file, trust) if module in TAKES_TRUST else read(file)
+
+
+def _ending_of_content(data: bytes) -> str:
+    """The ending that a file's first bytes stand for, where they are unmistakable."""
+    if is_zip(data) or data[:2] == b"\x80\x02":
+        return ".pt"
+    size = int.from_bytes(data[:8], "little")
+    return ".safetensors" if data[8:9] == b"{" and 8 + size <= len(data) else ""
+
+
+def _function(module: str, name: str) -> Callable[..., Network]:
+    try:
+        return getattr(import_module(f"relu_shallow.load.{module}"), name)
+    except ModuleNotFoundError as error:
+        package = error.name or "a package"
+        if package.startswith("relu_shallow"):
+            raise
+        raise MissingExtra(package, "dev", f"reading this model ({module})") from error
+
+
+def _torch_module(model: Any) -> Network:
+    return _function("module", "read_module")(model)
+
+
+def _script_module(model: Any) -> Network:
+    """A live TorchScript module, read as the archive it would be saved to."""
+    return _function("torchscript", "read_torchscript")(_saved(sys.modules["torch"].jit.save, model, "memory"))
+
+
+def _exported_program(model: Any) -> Network:
+    """A live torch.export program, read as the archive it would be saved to."""
+    return _function("torch_export", "read_torch_export")(_saved(sys.modules["torch"].export.save, model, "memory"))
+
+
+def _sklearn(model: Any) -> Network:
+    return _function("sklearn_mlp", "read_sklearn")(model)
+
+
+def _saved(save: Callable[..., object], model: Any, name: str) -> ModelFile:
+    import io
+
+    buffer = io.BytesIO()
+    save(model, buffer)
+    return from_bytes(Path(name), buffer.getvalue())
+
+
+# import path of a live object's class, most derived first -> reader
+OBJECTS: dict[str, Callable[[Any], Network]] = {
+    "torch.jit._script.ScriptModule": _script_module,
+    "torch.nn.modules.module.Module": _torch_module,
+    "torch.export.exported_program.ExportedProgram": _exported_program,
+    "sklearn.neural_network._multilayer_perceptron.MLPClassifier": _sklearn,
+    "sklearn.neural_network._multilayer_perceptron.MLPRegressor": _sklearn,
+}

@@ -1,0 +1,262 @@
+"""PyTorch's tensor operations by name, as TorchScript, torch.export and torch.fx write them.
+
+`SYMBOLIC` holds the known operations on a value that depends on the input; `CONSTANT` those on numbers alone (shapes,
+options, transposed weights). An operation in neither is refused by its name, whatever it would do.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.walk import (
+    Vector,
+    Walk,
+    batch_norm,
+    divide,
+    flatten,
+    gate,
+    head,
+    head_along,
+    linear,
+    linear_left,
+    permute,
+    refuse_branch,
+    refuse_layer,
+    reshape,
+    scale,
+    shift,
+)
+from relu_shallow.network import Head
+
+Operation = Callable[..., Any]
+
+
+def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The result of one operation; raises ModelError, naming it, where it is not known or its arguments do not fit."""
+    depends = any(isinstance(value, Vector) for value in (*args, *kwargs.values()))
+    op = op if op.startswith("__") else op.rstrip("_") or op  # relu_ is relu in place: its result is used the same
+    try:
+        if depends and op in SYMBOLIC:
+            return SYMBOLIC[op](walk, name, *args, **kwargs)
+        if not depends and op in CONSTANT:
+            return CONSTANT[op](*args, **kwargs)
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ModelError(f"layer {name} is {op} with arguments that are not understood: {error}") from error
+    raise refuse_layer(name, f"the operation {op}")
+
+
+def _linear(walk: Walk, name: str, input: Any, weight: Any, bias: Any = None) -> Vector:  # noqa: A002
+    _numbers_only(name, "linear", weight, bias)
+    return linear(walk, name, input, weight, bias)
+
+
+def _addmm(walk: Walk, name: str, bias: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Vector:
+    v = _matmul(walk, name, left, right)
+    v = v if alpha == 1 else scale(walk, name, v, alpha)
+    _numbers_only(name, "addmm", bias)
+    return shift(walk, name, v, bias if beta == 1 else np.asarray(bias, dtype=np.float64) * beta)
+
+
+def _matmul(walk: Walk, name: str, left: Any, right: Any) -> Vector:
+    if isinstance(left, Vector):
+        _numbers_only(name, "a product", right)
+        return linear(walk, name, left, np.asarray(right).T)
+    return linear_left(walk, name, right, left)
+
+
+def _add(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
+    if isinstance(a, Vector) and isinstance(b, Vector):
+        raise refuse_branch(name, "the sum")
+    if isinstance(a, Vector):
+        return shift(walk, name, a, np.asarray(b) if alpha == 1 else np.asarray(b, dtype=np.float64) * alpha)
+    return shift(walk, name, b if alpha == 1 else scale(walk, name, b, alpha), a)
+
+
+def _sub(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
+    if isinstance(a, Vector) and isinstance(b, Vector):
+        raise refuse_branch(name, "the difference")
+    if isinstance(a, Vector):
+        return shift(walk, name, a, -np.asarray(b, dtype=np.float64) * alpha)
+    return shift(walk, name, scale(walk, name, b, -float(alpha)), a)
+
+
+def _mul(walk: Walk, name: str, a: Any, b: Any) -> Vector:
+    if isinstance(a, Vector) and isinstance(b, Vector):
+        raise refuse_branch(name, "the product")
+    return scale(walk, name, a, b) if isinstance(a, Vector) else scale(walk, name, b, a)
+
+
+def _div(walk: Walk, name: str, a: Any, b: Any, rounding_mode: Any = None) -> Vector:
+    if isinstance(b, Vector) or rounding_mode is not None:
+        raise refuse_layer(name, "a division that is not by a constant")
+    return divide(walk, name, a, b)
+
+
+def _batch_norm(
+    walk: Walk, name: str, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,  # noqa: A002
+    training: Any = False, momentum: Any = None, eps: Any = 1e-5, cudnn_enabled: Any = None,
+) -> Vector:  # fmt: skip
+    if training or running_mean is None:
+        raise ModelError(f"layer {name} is a batch normalisation in training mode: its output depends on the other "
+                         "rows of the batch; call model.eval() before exporting")  # fmt: skip
+    return batch_norm(walk, name, input, running_mean, running_var, weight, bias, float(eps))
+
+
+def _no_training(walk: Walk, name: str, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,  # noqa: A002
+                 momentum: Any = None, eps: Any = 1e-5) -> tuple[Vector]:  # fmt: skip
+    return (_batch_norm(walk, name, input, weight, bias, running_mean, running_var, False, momentum, eps),)
+
+
+def _functional_batch_norm(
+    walk: Walk, name: str, input: Any, running_mean: Any, running_var: Any, weight: Any = None,  # noqa: A002
+    bias: Any = None, training: Any = False, momentum: Any = None, eps: Any = 1e-5,
+) -> Vector:  # fmt: skip
+    return _batch_norm(walk, name, input, weight, bias, running_mean, running_var, training, momentum, eps)
+
+
+def _dropout(walk: Walk, name: str, input: Any, p: Any = None, train: Any = True, inplace: Any = False,  # noqa: A002
+             training: Any = None) -> Vector:  # fmt: skip
+    if train if training is None else training:
+        raise ModelError(f"layer {name} is dropout in training mode: its output is random; "
+                         "call model.eval() before exporting")  # fmt: skip
+    return input
+
+
+def _relu(walk: Walk, name: str, input: Any, inplace: Any = False) -> Vector:  # noqa: A002
+    return gate(walk, name, input, 0.0)
+
+
+def _leaky_relu(walk: Walk, name: str, input: Any, negative_slope: Any = 0.01, inplace: Any = False) -> Vector:  # noqa: A002
+    return gate(walk, name, input, float(negative_slope))
+
+
+def _prelu(walk: Walk, name: str, input: Any, weight: Any) -> Vector:  # noqa: A002
+    return gate(walk, name, input, weight)
+
+
+def _head(kind: Head) -> Operation:
+    return lambda walk, name, input: head(walk, name, input, kind)
+
+
+def _softmax(kind: Head) -> Operation:
+    def lower(walk: Walk, name: str, input: Any, dim: Any = -1, dtype: Any = None, **_: Any) -> Vector:  # noqa: A002
+        return head_along(walk, name, input, kind, [-1 if dim is None else int(dim)])
+
+    return lower
+
+
+def _same(walk: Walk, name: str, input: Any, *_: Any, **__: Any) -> Vector:  # noqa: A002
+    return input
+
+
+def _view(walk: Walk, name: str, input: Any, *shape: Any, size: Any = None) -> Vector:  # noqa: A002
+    return reshape(walk, name, input, _sizes(shape or (size,)))
+
+
+def _sizes(shape: Sequence[Any]) -> list[int]:
+    return [int(size) for size in (shape[0] if isinstance(shape[0], (list, tuple)) else shape)]
+
+
+def _flatten(walk: Walk, name: str, input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Vector:  # noqa: A002
+    return flatten(walk, name, input, int(start_dim), int(end_dim))
+
+
+def _squeeze(walk: Walk, name: str, input: Any, dim: Any = None) -> Vector:  # noqa: A002
+    shape = _shape(input)
+    axes = range(1, len(shape)) if dim is None else [d % len(shape) for d in (dim if isinstance(dim, list) else [dim])]
+    return reshape(walk, name, input, [size for i, size in enumerate(shape) if not (i in axes and size == 1)])
+
+
+def _unsqueeze(walk: Walk, name: str, input: Any, dim: Any) -> Vector:  # noqa: A002
+    shape = list(_shape(input))
+    shape.insert(int(dim) % (len(shape) + 1), 1)
+    return reshape(walk, name, input, shape)
+
+
+def _transpose(walk: Walk, name: str, input: Any, dim0: Any = 0, dim1: Any = 1) -> Vector:  # noqa: A002
+    order = list(range(len(_shape(input))))
+    order[dim0], order[dim1] = order[dim1], order[dim0]
+    return permute(walk, name, input, order)
+
+
+def _permute(walk: Walk, name: str, input: Any, *dims: Any) -> Vector:  # noqa: A002
+    return permute(walk, name, input, _sizes(dims))
+
+
+def _size(walk: Walk, name: str, input: Any, dim: Any = None) -> Any:  # noqa: A002
+    if input.shape is None:
+        if dim == 0:
+            return 1  # one row stands for any number of them
+        return [1, -1] if dim is None else -1
+    return list(input.shape) if dim is None else input.shape[dim]
+
+
+def _shape(v: Vector) -> tuple[int, ...]:
+    if v.shape is None:
+        raise ValueError("the size of the input is not known yet")
+    return v.shape
+
+
+def _numbers_only(name: str, what: str, *values: Any) -> None:
+    if any(isinstance(value, Vector) for value in values):
+        raise refuse_branch(name, what)
+
+
+SYMBOLIC: dict[str, Operation] = {
+    "linear": _linear, "addmm": _addmm, "matmul": _matmul, "mm": _matmul,
+    "add": _add, "iadd": _add, "sub": _sub, "isub": _sub, "mul": _mul, "imul": _mul, "multiply": _mul,
+    "subtract": _sub, "rsub": lambda walk, name, a, b, alpha=1: _sub(walk, name, b, a, alpha),
+    "div": _div, "truediv": _div, "itruediv": _div, "divide": _div, "true_divide": _div,
+    "neg": lambda walk, name, v: scale(walk, name, v, -1.0),
+    "relu": _relu, "leaky_relu": _leaky_relu, "prelu": _prelu, "_prelu_kernel": _prelu,
+    "batch_norm": _batch_norm, "_native_batch_norm_legit_no_training": _no_training,
+    "dropout": _dropout, "feature_dropout": _dropout, "alpha_dropout": _dropout,
+    "sigmoid": _head("sigmoid"), "tanh": _head("tanh"),
+    "softmax": _softmax("softmax"), "_softmax": _softmax("softmax"),
+    "log_softmax": _softmax("log_softmax"), "_log_softmax": _softmax("log_softmax"),
+    "flatten": _flatten, "view": _view, "reshape": _view, "_unsafe_view": _view, "squeeze": _squeeze,
+    "unsqueeze": _unsqueeze, "t": _transpose, "transpose": _transpose, "permute": _permute,
+    "contiguous": _same, "clone": _same, "detach": _same, "alias": _same, "float": _same, "double": _same, "lift_fresh_copy": _same,
+    "size": _size, "sym_size": _size, "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
+    "ndimension": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
+    "__is__": lambda walk, name, a, b: False, "__isnot__": lambda walk, name, a, b: True,
+    "getattr": lambda walk, name, v, key: {"shape": _size(walk, name, v)}[key],
+}  # fmt: skip
+
+
+def _identity(value: Any, *_: Any, **__: Any) -> Any:
+    return value
+
+
+CONSTANT: dict[str, Operation] = {
+    "t": lambda a: np.asarray(a).T, "transpose": lambda a, i, j: np.swapaxes(a, i, j),
+    "permute": lambda a, dims: np.transpose(a, dims),
+    "add": lambda a, b, alpha=1: a + b * alpha, "sub": lambda a, b, alpha=1: a - b * alpha,
+    "mul": operator.mul, "div": operator.truediv, "truediv": operator.truediv, "floordiv": operator.floordiv,
+    "__floordiv__": operator.floordiv, "neg": operator.neg,
+    "reshape": lambda a, shape: np.reshape(a, shape), "view": lambda a, shape: np.reshape(a, shape),
+    "unsqueeze": np.expand_dims, "squeeze": np.squeeze,
+    "clone": _identity, "detach": _identity, "contiguous": _identity, "lift_fresh_copy": _identity,
+    "NumToTensor": _identity, "Int": int, "Float": float, "Bool": bool, "ScalarImplicit": _identity,
+    "IntImplicit": _identity, "FloatImplicit": _identity, "to": _identity,
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "gt": operator.gt, "le": operator.le, "ge": operator.ge,
+    "__is__": operator.is_, "__isnot__": operator.is_not, "__not__": operator.not_,
+    "__and__": lambda a, b: a and b, "__or__": lambda a, b: a or b,
+    "len": len, "size": lambda a, dim=None: list(np.shape(a)) if dim is None else np.shape(a)[dim],
+    "dim": np.ndim, "format": lambda text, *_: str(text), "getitem": operator.getitem,
+    "__getitem__": operator.getitem,
+}  # fmt: skip
+
+# torch.nn.functional's own signatures where they differ from the operation of the same name
+FUNCTIONAL: dict[str, Operation] = {
+    "batch_norm": _functional_batch_norm,
+    "softmax": lambda walk, name, input, dim=-1, _stacklevel=3, dtype=None: _softmax("softmax")(walk, name, input, dim),
+    "log_softmax": lambda walk, name, input, dim=-1, _stacklevel=3, dtype=None: _softmax("log_softmax")(
+        walk, name, input, dim
+    ),
+}

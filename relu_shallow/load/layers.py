@@ -1,0 +1,151 @@
+"""PyTorch's standard layers, lowered by class name: the same for live modules and for inert stand-ins of them.
+
+Both keep their numbers in `_parameters`, `_buffers` and `_modules`, and their options as attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from collections.abc import Callable
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.walk import (
+    Vector,
+    Walk,
+    batch_norm,
+    flatten,
+    gate,
+    head,
+    head_along,
+    linear,
+    refuse_layer,
+)
+from relu_shallow.network import Head
+
+SEQUENCE = "torch.nn.modules.container.Sequential"
+Lowering = Callable[[Walk, str, Vector, Any], Vector]
+
+
+def class_path(layer: object) -> str:
+    """The import path of an object's class."""
+    return f"{type(layer).__module__}.{type(layer).__name__}"
+
+
+def children(layer: object) -> dict[str, Any]:
+    """A module's sub-modules in order of registration."""
+    return dict(vars(layer).get("_modules") or {})
+
+
+def numbers(tensor: Any) -> np.ndarray | None:
+    """A tensor's entries (bfloat16 widened to float32, exactly)."""
+    if tensor is None or isinstance(tensor, np.ndarray):
+        return tensor
+    still = tensor.detach().cpu()
+    return (still.float() if str(still.dtype) == "torch.bfloat16" else still).numpy()
+
+
+def parameter(layer: object, key: str) -> np.ndarray | None:
+    """A parameter or buffer, or None where the layer was made without it."""
+    state = vars(layer)
+    for kept in (state.get("_parameters") or {}, state.get("_buffers") or {}, state):
+        if kept.get(key) is not None:
+            return numbers(kept[key])
+    return None
+
+
+def walk_layers(walk: Walk, name: str, v: Vector, layer: object) -> Vector:
+    """The value after a standard layer or a sequence of them; raises ModelError on any other, by its name."""
+    path = class_path(layer)
+    if path == SEQUENCE:
+        for key, child in children(layer).items():
+            v = walk_layers(walk, f"{name}.{key}" if name else key, v, child)
+        return v
+    if path not in LAYERS:
+        raise refuse_layer(name or "(the model)", type(layer).__name__)
+    return LAYERS[path](walk, name or type(layer).__name__, v, layer)
+
+
+def is_standard(layer: object) -> bool:
+    """Whether a module is a tree of sequences of standard layers, so that its order is its registration."""
+    path = class_path(layer)
+    return path in LAYERS or (path == SEQUENCE and all(map(is_standard, children(layer).values())))
+
+
+def _linear(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    weight = parameter(layer, "weight")
+    if weight is None:
+        raise ModelError(f"layer {name} is a Linear without weights")
+    return linear(walk, name, v, weight, parameter(layer, "bias"))
+
+
+def _unchanged(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return v
+
+
+def _flatten(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return flatten(walk, name, v, _option(layer, "start_dim", 1), _option(layer, "end_dim", -1))
+
+
+def _relu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return gate(walk, name, v, 0.0)
+
+
+def _leaky_relu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return gate(walk, name, v, float(_option(layer, "negative_slope", 0.01)))
+
+
+def _prelu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    slopes = parameter(layer, "weight")
+    if slopes is None:
+        raise ModelError(f"layer {name} is a PReLU without slopes")
+    return gate(walk, name, v, slopes)
+
+
+def _batch_norm(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    mean, variance = parameter(layer, "running_mean"), parameter(layer, "running_var")
+    if mean is None or variance is None:
+        raise ModelError(
+            f"layer {name} is a batch normalisation without running statistics: its output depends on the other rows "
+            "of the batch; train it with track_running_stats=True"
+        )
+    eps = float(_option(layer, "eps", 1e-5))
+    return batch_norm(walk, name, v, mean, variance, parameter(layer, "weight"), parameter(layer, "bias"), eps)
+
+
+def _head(kind: Head) -> Lowering:
+    return lambda walk, name, v, _: head(walk, name, v, kind)
+
+
+def _softmax(kind: Head) -> Lowering:
+    def lower(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+        axis = _option(layer, "dim", None)
+        return head_along(walk, name, v, kind, [-1 if axis is None else int(axis)])
+
+    return lower
+
+
+def _option(layer: object, key: str, default: Any) -> Any:
+    return vars(layer).get(key, default)
+
+
+LAYERS: dict[str, Lowering] = {
+    "torch.nn.modules.linear.Linear": _linear,
+    "torch.nn.modules.linear.Identity": _unchanged,
+    "torch.nn.modules.flatten.Flatten": _flatten,
+    "torch.nn.modules.dropout.Dropout": _unchanged,
+    "torch.nn.modules.dropout.Dropout1d": _unchanged,
+    "torch.nn.modules.dropout.Dropout2d": _unchanged,
+    "torch.nn.modules.dropout.Dropout3d": _unchanged,
+    "torch.nn.modules.dropout.AlphaDropout": _unchanged,
+    "torch.nn.modules.dropout.FeatureAlphaDropout": _unchanged,
+    "torch.nn.modules.batchnorm.BatchNorm1d": _batch_norm,
+    "torch.nn.modules.activation.ReLU": _relu,
+    "torch.nn.modules.activation.LeakyReLU": _leaky_relu,
+    "torch.nn.modules.activation.PReLU": _prelu,
+    "torch.nn.modules.activation.Softmax": _softmax("softmax"),
+    "torch.nn.modules.activation.LogSoftmax": _softmax("log_softmax"),
+    "torch.nn.modules.activation.Sigmoid": _head("sigmoid"),
+    "torch.nn.modules.activation.Tanh": _head("tanh"),
+}

@@ -1,0 +1,197 @@
+"""ONNX files: the `onnx` package parses the protobuf, and the walk from input to output is our own.
+
+Read leniently, since none of it changes the function: the checker is not run; nodes are sorted here; initialisers may
+be listed as inputs; shapes of anything but the input may be missing; the input may lack a batch axis; old operator
+versions keep their old meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from collections.abc import Mapping
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.chain import assemble
+from relu_shallow.load.onnx_ops import CONSTANT, SYMBOLIC, Node
+from relu_shallow.load.reading import ModelFile, damaged
+from relu_shallow.load.walk import Vector, Walk, finish, refuse_layer, source_of, start
+from relu_shallow.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """An ONNX graph from its one input to its one output: nodes in an order in which they can be applied."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray]
+    input: str
+    shape: tuple[int, ...]
+    output: str
+
+
+def read_onnx(file: ModelFile) -> Network:
+    """The network of an ONNX file.
+
+    A fixed first size of two or more axes is read as a batch, of which each row is treated alike; where the graph
+    does not treat rows alike, the whole tensor is one input.
+    """
+    graph = _graph(file)
+    if len(graph.shape) < 2 or graph.shape[0] == 1:
+        return _network(file, graph, graph.shape, 1)
+    try:
+        return _network(file, graph, (1, *graph.shape[1:]), graph.shape[0])
+    except ModelError as per_row:
+        try:
+            return _network(file, graph, graph.shape, 1)
+        except ModelError:
+            raise per_row from None
+
+
+def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int) -> Network:
+    walk = Walk(batch=batch)
+    values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape)}
+    for node in graph.nodes:
+        values[node.outputs[0]] = _applied(walk, node, [values[name] if name else None for name in node.inputs])
+    chain = finish(walk, values[graph.output], file.name)
+    return assemble(chain, source_of(walk, file.name, "onnx", file.sha256))
+
+
+def _applied(walk: Walk, node: Node, inputs: list[Any]) -> Any:
+    """The first output of a node; raises ModelError, naming it, where it is not known or does not fit."""
+    operations = SYMBOLIC if any(isinstance(value, Vector) for value in inputs) else CONSTANT
+    known = node.op in operations and node.domain in ("", "ai.onnx")
+    if not known:
+        raise refuse_layer(node.name, node.op if not node.domain else f"{node.domain}.{node.op}")
+    try:
+        if operations is SYMBOLIC:
+            return SYMBOLIC[node.op](walk, node, *inputs)
+        return np.asarray(CONSTANT[node.op](node, *inputs))
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        raise ModelError(f"layer {node.name} ({node.op}) does not fit its inputs: {error}") from error
+
+
+def _graph(file: ModelFile) -> Graph:
+    """The parsed graph, only what the output needs."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(file.data)
+    except (DecodeError, ValueError, RecursionError) as error:
+        raise damaged(file, "ONNX", error) from error
+    graph = model.graph
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    opset = versions.get("", versions.get("ai.onnx", 1))
+    if not graph.output or not versions and model.ir_version >= 3:
+        raise damaged(file, "ONNX", "it holds no whole graph")
+    constants = {tensor.name: _tensor(file, tensor) for tensor in graph.initializer}
+    inputs = [entry for entry in graph.input if entry.name not in constants]
+    if graph.sparse_initializer or len(inputs) != 1 or len(graph.output) != 1:
+        raise ModelError(f"{file.name} has {len(inputs)} inputs ({_names(inputs)}) and {len(graph.output)} outputs "
+                         f"({_names(graph.output)}); a network with one of each was expected")  # fmt: skip
+    nodes = [_node(file, place, proto, opset) for place, proto in enumerate(graph.node)]
+    order = _sorted(file, nodes, {*constants, inputs[0].name}, graph.output[0].name)
+    return Graph(order, constants, inputs[0].name, _input_shape(file, inputs[0]), graph.output[0].name)
+
+
+def _names(entries: Any) -> str:
+    return ", ".join(entry.name for entry in entries) or "none"
+
+
+def _input_shape(file: ModelFile, entry: Any) -> tuple[int, ...]:
+    """The input's shape, 1 for a free first axis."""
+    tensor = entry.type.tensor_type
+    sizes = [size.dim_value for size in tensor.shape.dim]
+    if not tensor.HasField("shape") or any(size < 1 for size in sizes[1:]) or len(sizes) == 1 and sizes[0] < 1:
+        raise ModelError(f"the input {entry.name} of {file.name} has no fixed size; "
+                         "export the model with only the batch axis dynamic")  # fmt: skip
+    if prod(sizes[1:]) > 1 << 31:
+        raise damaged(file, "ONNX", f"an input of shape {sizes}")
+    return tuple(max(size, 1) for size in sizes) or (1,)
+
+
+def _node(file: ModelFile, place: int, proto: Any, opset: int) -> Node:
+    import onnx
+
+    options = {}
+    for attribute in proto.attribute:
+        if attribute.type == onnx.AttributeProto.TENSOR:
+            options[attribute.name] = _tensor(file, attribute.t)
+        elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+            raise refuse_layer(proto.name or f"{proto.op_type} {place}", f"{proto.op_type} (control flow)")
+        else:
+            value = onnx.helper.get_attribute_value(attribute)
+            options[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    name = proto.name or f"{proto.op_type} {place}"
+    return Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), options, opset)
+
+
+def _sorted(file: ModelFile, nodes: list[Node], known: set[str], output: str) -> tuple[Node, ...]:
+    """The nodes that the output needs, each after those it needs itself (depth first, without recursion)."""
+    makers = {name: node for node in nodes for name in node.outputs if name}
+    order: list[Node] = []
+    done, open_nodes = set(known), set()
+    stack = [output]
+    while stack:
+        name = stack[-1]
+        node = makers.get(name)
+        if name in done:
+            stack.pop()
+        elif node is None:
+            raise damaged(file, "ONNX", f"nothing makes the value {name!r}")
+        else:
+            missing = [need for need in node.inputs if need and need not in done]
+            if not missing:
+                order.append(node)
+                done.update(node.outputs)
+                stack.pop()
+            elif name in open_nodes:
+                raise damaged(file, "ONNX", f"layer {node.name} needs its own output")
+            else:
+                open_nodes.add(name)
+                stack.extend(missing)
+    return tuple(order)
+
+
+def _tensor(file: ModelFile, tensor: Any) -> np.ndarray:
+    """A tensor's numbers, from the file itself or from a data file in the model's own folder."""
+    import onnx
+    from onnx import numpy_helper
+
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        inner = onnx.TensorProto()
+        inner.CopyFrom(tensor)
+        inner.data_location = onnx.TensorProto.DEFAULT
+        inner.raw_data = _external(file, tensor)
+        del inner.external_data[:]
+        tensor = inner
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise damaged(file, "ONNX", f"tensor {tensor.name}: {error}") from error
+    return array.astype(np.float32) if str(array.dtype) == "bfloat16" else array
+
+
+def _external(file: ModelFile, tensor: Any) -> bytes:
+    """The bytes of a tensor that lies in another file; raises ModelError where that is outside the model's folder."""
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    folder = file.path.resolve().parent
+    path = (folder / Path(where.get("location", ""))).resolve()
+    if not path.is_relative_to(folder):
+        raise ModelError(f"{file.name} keeps the tensor {tensor.name} in {where.get('location')}, outside its own "
+                         "folder; such a file is not opened. Put the data beside the model")  # fmt: skip
+    if not path.is_file():
+        raise ModelError(f"{file.name} keeps the tensor {tensor.name} in {where.get('location')!r}, which is missing "
+                         "from its folder; put that file beside the model")  # fmt: skip
+    try:
+        with path.open("rb") as data:
+            data.seek(int(where.get("offset", 0)))
+            return data.read(int(where["length"]) if "length" in where else -1)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the data file {path.name} of {file.name} could not be read: {error}") from error

@@ -1,0 +1,311 @@
+"""ONNX operators: on a value that depends on the input (`SYMBOLIC`) and on constants alone (`CONSTANT`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.convolution import convolution_matrix
+from relu_shallow.load.walk import (
+    Vector,
+    Walk,
+    batch_norm,
+    divide,
+    gate,
+    head,
+    head_along,
+    linear,
+    linear_left,
+    matrix,
+    permute,
+    refuse_branch,
+    refuse_layer,
+    reshape,
+    scale,
+    shift,
+)
+from relu_shallow.network import Head
+
+FLOAT32, FLOAT64 = 1, 11  # onnx.TensorProto.DataType
+NUMBER_TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
+                10: np.float16, 11: np.float64}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator of a graph: its name, its inputs' and outputs' names, its attributes, the operator set's version."""
+
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    options: Mapping[str, Any]
+    opset: int
+
+
+def _shape(v: Vector) -> tuple[int, ...]:
+    assert v.shape is not None
+    return v.shape
+
+
+def _both(node: Node, a: Any, b: Any) -> None:
+    if isinstance(a, Vector) and isinstance(b, Vector):
+        raise refuse_branch(node.name, node.op)
+
+
+def _aligned(node: Node, v: Any, constant: Any) -> Any:
+    """A constant for broadcasting against v; before version 7 an attribute said at which axis it starts."""
+    array = np.asarray(constant)
+    axis = node.options.get("axis")
+    if node.opset < 7 and axis is not None and isinstance(v, Vector):
+        rank = len(_shape(v))
+        return array.reshape(array.shape + (1,) * (rank - axis % rank - array.ndim))
+    return array
+
+
+def _add(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
+    _both(node, a, b)
+    return shift(walk, node.name, a, _aligned(node, a, b)) if isinstance(a, Vector) else shift(walk, node.name, b, a)
+
+
+def _sub(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
+    _both(node, a, b)
+    if isinstance(a, Vector):
+        return shift(walk, node.name, a, -np.asarray(_aligned(node, a, b), dtype=np.float64))
+    return shift(walk, node.name, scale(walk, node.name, b, -1.0), a)
+
+
+def _mul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
+    _both(node, a, b)
+    return scale(walk, node.name, a, _aligned(node, a, b)) if isinstance(a, Vector) else scale(walk, node.name, b, a)
+
+
+def _div(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
+    if isinstance(b, Vector):
+        raise refuse_layer(node.name, "a division by a value that depends on the input")
+    return divide(walk, node.name, a, _aligned(node, a, b))
+
+
+def _gemm(walk: Walk, node: Node, a: Any, b: Any, c: Any = None) -> Vector:
+    _both(node, a, b)
+    alpha, beta = float(node.options.get("alpha", 1.0)), float(node.options.get("beta", 1.0))
+    flip_a, flip_b = node.options.get("transA", 0), node.options.get("transB", 0)
+    if isinstance(a, Vector):
+        v = _two_axes(walk, node, a)
+        v = permute(walk, node.name, v, (1, 0)) if flip_a else v
+        v = linear(walk, node.name, v, b if flip_b else np.asarray(b).T)
+    else:
+        v = _two_axes(walk, node, b)
+        v = permute(walk, node.name, v, (1, 0)) if flip_b else v
+        v = linear_left(walk, node.name, v, np.asarray(a).T if flip_a else a)
+    v = scale(walk, node.name, v, alpha)
+    if c is None or beta == 0:
+        return v
+    if isinstance(c, Vector):
+        raise refuse_branch(node.name, "Gemm")
+    return shift(walk, node.name, v, c if beta == 1 else np.asarray(c, dtype=np.float64) * beta)
+
+
+def _two_axes(walk: Walk, node: Node, v: Vector) -> Vector:
+    """A Gemm's input as a matrix; old exporters hand it more axes, all but the first of which are one."""
+    shape = _shape(v)
+    if len(shape) == 2:
+        return v
+    return reshape(walk, node.name, v, (1, *shape) if len(shape) == 1 else (shape[0], prod(shape[1:])))
+
+
+def _matmul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
+    _both(node, a, b)
+    if not isinstance(a, Vector):
+        return linear_left(walk, node.name, b, a)
+    W = np.asarray(b)
+    W = W.reshape(W.shape[-2:]) if W.ndim > 2 and prod(W.shape[:-2]) == 1 else W
+    v = linear(walk, node.name, a, W[None, :] if W.ndim == 1 else W.T)
+    return reshape(walk, node.name, v, _shape(v)[:-1]) if W.ndim == 1 else v
+
+
+def _conv(walk: Walk, node: Node, x: Vector, kernel: Any, bias: Any = None) -> Vector:
+    if isinstance(kernel, Vector) or not isinstance(x, Vector):
+        raise refuse_branch(node.name, "Conv")
+    shape, kernel = _shape(x), np.asarray(kernel)
+    axes = kernel.ndim - 2
+    groups = int(node.options.get("group", 1))
+    if len(shape) != kernel.ndim or shape[0] != 1 or shape[1] != kernel.shape[1] * groups:
+        raise ModelError(f"layer {node.name} convolves a tensor of shape {shape} with a kernel of {kernel.shape}")
+    strides = node.options.get("strides", [1] * axes)
+    dilations = node.options.get("dilations", [1] * axes)
+    pads = _pads(node, shape[2:], kernel.shape[2:], strides, dilations)
+    W, out = convolution_matrix(kernel.astype(np.float64), shape[1:], strides, dilations, pads, groups)
+    if kernel.dtype.kind == "f":
+        walk.dtypes.append(str(kernel.dtype))
+    v = matrix(walk, node.name, x, W, (1, *out))
+    return v if bias is None else shift(walk, node.name, v, np.asarray(bias).reshape(-1, *[1] * axes))
+
+
+def _pads(
+    node: Node, space: Sequence[int], window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Zeros before and after each axis."""
+    kind = node.options.get("auto_pad", "NOTSET")
+    if kind in ("SAME_UPPER", "SAME_LOWER"):
+        pads = []
+        for size, k, stride, dilation in zip(space, window, strides, dilations, strict=True):
+            total = max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
+            less, more = total // 2, total - total // 2
+            pads.append((less, more) if kind == "SAME_UPPER" else (more, less))
+        return pads
+    given = node.options.get("pads", [0] * 2 * len(space)) if kind == "NOTSET" else [0] * 2 * len(space)
+    return list(zip(given[: len(space)], given[len(space) :], strict=True))
+
+
+def _batch_norm(walk: Walk, node: Node, x: Vector, weight: Any, bias: Any, mean: Any, variance: Any) -> Vector:
+    if node.options.get("training_mode", 0):
+        raise ModelError(f"layer {node.name} is a batch normalisation in training mode; export the model for inference")
+    return batch_norm(walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", 1e-5)))
+
+
+def _dropout(walk: Walk, node: Node, x: Vector, ratio: Any = None, training: Any = None) -> Vector:
+    if training is not None and np.asarray(training).any() and (ratio is None or np.asarray(ratio).any()):
+        raise ModelError(f"layer {node.name} is dropout in training mode: its output is random; "
+                         "export the model for inference")  # fmt: skip
+    return x
+
+
+def _cast(walk: Walk, node: Node, x: Vector) -> Vector:
+    if node.options.get("to") not in (FLOAT32, FLOAT64, "FLOAT", "DOUBLE"):
+        raise refuse_layer(node.name, "a Cast to another type than float or double")
+    return x
+
+
+def _identity(walk: Walk, node: Node, x: Vector) -> Vector:
+    return x
+
+
+def _relu(walk: Walk, node: Node, x: Vector) -> Vector:
+    return gate(walk, node.name, x, 0.0)
+
+
+def _leaky_relu(walk: Walk, node: Node, x: Vector) -> Vector:
+    return gate(walk, node.name, x, float(node.options.get("alpha", 0.01)))
+
+
+def _prelu(walk: Walk, node: Node, x: Vector, slope: Any) -> Vector:
+    if isinstance(slope, Vector):
+        raise refuse_branch(node.name, "PRelu")
+    return gate(walk, node.name, x, slope)
+
+
+def _flatten(walk: Walk, node: Node, x: Vector) -> Vector:
+    shape = _shape(x)
+    axis = node.options.get("axis", 1)
+    axis = axis + len(shape) if axis < 0 else axis
+    return reshape(walk, node.name, x, (prod(shape[:axis]), prod(shape[axis:])))
+
+
+def _reshape(walk: Walk, node: Node, x: Vector, shape: Any = None) -> Vector:
+    target = [int(size) for size in np.asarray(node.options["shape"] if shape is None else shape).ravel()]
+    now = _shape(x)
+    if not node.options.get("allowzero", 0):
+        target = [now[axis] if size == 0 else size for axis, size in enumerate(target)]
+    return reshape(walk, node.name, x, target)
+
+
+def _axes(node: Node, axes: Any, rank: int) -> list[int] | None:
+    given = node.options.get("axes") if axes is None else np.asarray(axes).ravel()
+    return None if given is None else [int(axis) % rank for axis in given]
+
+
+def _squeeze(walk: Walk, node: Node, x: Vector, axes: Any = None) -> Vector:
+    shape = _shape(x)
+    chosen = _axes(node, axes, len(shape))
+    gone = [axis for axis, size in enumerate(shape) if size == 1 and (chosen is None or axis in chosen)]
+    return reshape(walk, node.name, x, [size for axis, size in enumerate(shape) if axis not in gone])
+
+
+def _unsqueeze(walk: Walk, node: Node, x: Vector, axes: Any = None) -> Vector:
+    count = len(node.options["axes"] if axes is None else np.asarray(axes).ravel())
+    chosen = _axes(node, axes, len(_shape(x)) + count) or []
+    sizes = iter(_shape(x))
+    return reshape(walk, node.name, x,
+                   [1 if axis in chosen else next(sizes) for axis in range(len(_shape(x)) + count)])  # fmt: skip
+
+
+def _transpose(walk: Walk, node: Node, x: Vector) -> Vector:
+    return permute(walk, node.name, x, node.options.get("perm", range(len(_shape(x)))[::-1]))
+
+
+def _softmax(kind: Head) -> Callable[..., Vector]:
+    def lower(walk: Walk, node: Node, x: Vector) -> Vector:
+        rank = len(_shape(x))
+        if node.opset >= 13:
+            return head_along(walk, node.name, x, kind, [node.options.get("axis", -1)])
+        first = node.options.get("axis", 1) if rank > 1 else 0  # before version 13 the rest was flattened from `axis`
+        return head_along(walk, node.name, x, kind, range(first % rank, rank))
+
+    return lower
+
+
+def _head(kind: Head) -> Callable[..., Vector]:
+    return lambda walk, node, x: head(walk, node.name, x, kind)
+
+
+SYMBOLIC: dict[str, Callable[..., Any]] = {
+    "Add": _add, "Sub": _sub, "Mul": _mul, "Div": _div,
+    "Neg": lambda walk, node, x: scale(walk, node.name, x, -1.0),
+    "Gemm": _gemm, "MatMul": _matmul, "Conv": _conv, "BatchNormalization": _batch_norm,
+    "Relu": _relu, "LeakyRelu": _leaky_relu, "PRelu": _prelu,
+    "Identity": _identity, "Dropout": _dropout, "Cast": _cast,
+    "Flatten": _flatten, "Reshape": _reshape, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose,
+    "Softmax": _softmax("softmax"), "LogSoftmax": _softmax("log_softmax"),
+    "Sigmoid": _head("sigmoid"), "Tanh": _head("tanh"),
+    "Shape": lambda walk, node, x: np.array(_shape(x)[node.options.get("start", 0) : node.options.get("end")]),
+}  # fmt: skip
+
+
+def _constant(node: Node) -> Any:
+    for key in ("value", "value_float", "value_floats", "value_int", "value_ints"):
+        if key in node.options:
+            value = np.asarray(node.options[key])
+            return value.astype(np.float32) if key.startswith("value_float") else value
+    raise ModelError(f"layer {node.name} is a constant of a kind that is not read ({', '.join(node.options)})")
+
+
+def _constant_reshape(node: Node, x: Any, shape: Any = None) -> Any:
+    target = np.asarray(node.options["shape"] if shape is None else shape).ravel()
+    return np.reshape(x, [x.shape[axis] if size == 0 else int(size) for axis, size in enumerate(target)])
+
+
+def _constant_unsqueeze(node: Node, x: Any, axes: Any = None) -> Any:
+    given = node.options["axes"] if axes is None else np.asarray(axes).ravel()
+    return np.expand_dims(x, tuple(int(axis) for axis in given))
+
+
+def _constant_squeeze(node: Node, x: Any, axes: Any = None) -> Any:
+    given = node.options.get("axes") if axes is None else np.asarray(axes).ravel()
+    return np.squeeze(x, None if given is None else tuple(int(axis) for axis in given))
+
+
+def _constant_div(node: Node, a: Any, b: Any) -> Any:
+    whole = a.dtype.kind in "iu"
+    return (np.trunc(a / b)).astype(a.dtype) if whole else a / b
+
+
+CONSTANT: dict[str, Callable[..., Any]] = {
+    "Constant": _constant,
+    "Identity": lambda node, x: x,
+    "Cast": lambda node, x: x.astype(NUMBER_TYPES[node.options["to"]]),
+    "Reshape": _constant_reshape, "Unsqueeze": _constant_unsqueeze, "Squeeze": _constant_squeeze,
+    "Transpose": lambda node, x: np.transpose(x, node.options.get("perm")),
+    "Gather": lambda node, x, index: np.take(x, np.asarray(index), axis=node.options.get("axis", 0)),
+    "Concat": lambda node, *parts: np.concatenate(parts, axis=node.options.get("axis", 1)),
+    "Shape": lambda node, x: np.array(x.shape),
+    "Neg": lambda node, x: -x,
+    "Add": lambda node, a, b: a + b, "Sub": lambda node, a, b: a - b,
+    "Mul": lambda node, a, b: a * b, "Div": _constant_div,
+}  # fmt: skip

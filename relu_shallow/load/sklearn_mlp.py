@@ -1,0 +1,36 @@
+"""A fitted scikit-learn `MLPClassifier` or `MLPRegressor`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.chain import assemble
+from relu_shallow.load.walk import Vector, Walk, finish, gate, head, linear, source_of
+from relu_shallow.network import Head, Network
+
+HIDDEN = ("relu", "identity")
+HEADS: dict[str, Head] = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax"}
+
+
+def read_sklearn(model: Any) -> Network:
+    """The network of a fitted multi-layer perceptron; its feature names are kept."""
+    what = type(model).__name__
+    if not hasattr(model, "coefs_"):
+        raise ModelError(f"the {what} is not fitted; call fit first")
+    if model.activation not in HIDDEN:
+        raise ModelError(f"the {what} has activation={model.activation!r}: only piecewise-linear networks have linear "
+                         "regions; fit it with activation='relu'")  # fmt: skip
+    if model.out_activation_ not in HEADS:
+        raise ModelError(f"the {what} ends in {model.out_activation_!r}; supported: {', '.join(HEADS)}")
+    walk, v = Walk(), Vector(0, None)
+    for layer, (W, b) in enumerate(zip(model.coefs_, model.intercepts_, strict=True), start=1):
+        v = linear(walk, f"layer {layer}", v, np.asarray(W).T, b)
+        if layer < len(model.coefs_) and model.activation == "relu":
+            v = gate(walk, f"relu {layer}", v, 0.0)
+    if HEADS[model.out_activation_] != "identity":
+        v = head(walk, model.out_activation_, v, HEADS[model.out_activation_])
+    names = tuple(map(str, getattr(model, "feature_names_in_", ())))
+    return assemble(finish(walk, v, what), source_of(walk, "memory", f"sklearn {what}", ""), names)

@@ -1,0 +1,142 @@
+"""`.pt2` archives of torch.export: the graph's JSON and the raw bytes of its weights, read by hand.
+
+`torch.export.load` executes pickles found in the archive, so it is never called on a file. Weights that an archive
+keeps pickled are read through inert stand-ins.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.aten import apply
+from relu_shallow.load.chain import assemble
+from relu_shallow.load.inert_pickle import Storage, Tensor, array_of, read_archive_pickle
+from relu_shallow.load.reading import Archive, ModelFile, damaged, from_bytes, open_archive
+from relu_shallow.load.walk import Vector, Walk, finish, source_of, start
+from relu_shallow.network import Network
+
+# torch._export.serde.schema.ScalarType
+NUMBER_TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
+                12: "bool", 13: "bfloat16"}  # fmt: skip
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+
+
+def read_torch_export(file: ModelFile) -> Network:
+    """The network of a torch.export archive."""
+    archive = open_archive(file)
+    if "models/model.json" not in archive.members:
+        raise ModelError(f"{file.name} has no models/model.json: it was not written by torch.export.save, or by one "
+                         "older than PyTorch 2.9; save it again, or export it to ONNX")  # fmt: skip
+    walk = Walk()
+    try:
+        program = json.loads(archive.read("models/model.json"))
+        output = _walked(walk, archive, program["graph_module"])
+    except MALFORMED as error:
+        raise damaged(file, "torch.export", repr(error)) from error
+    return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torch.export", file.sha256))
+
+
+def _walked(walk: Walk, archive: Archive, module: dict[str, Any]) -> Any:
+    """The graph's output, every node applied in the file's own order."""
+    graph = module["graph"]
+    values = _inputs(walk, archive, module)
+    for node in graph["nodes"]:
+        op = _operation(node["target"])
+        args = [_argument(entry["arg"], values) for entry in node["inputs"] if entry.get("kind", 1) == 1]
+        kwargs = {entry["name"]: _argument(entry["arg"], values) for entry in node["inputs"] if entry.get("kind") == 2}
+        result = apply(walk, node["outputs"][0].get("as_tensor", {}).get("name", op), op, args, kwargs)
+        _bind(node["outputs"], result, values)
+    outputs = [spec["user_output"]["arg"] for spec in module["signature"]["output_specs"] if "user_output" in spec]
+    if len(outputs) != 1 or len(outputs) != len(module["signature"]["output_specs"]):
+        raise ModelError(f"{archive.file.name} has {len(module['signature']['output_specs'])} outputs; "
+                         "a network with one output tensor was expected")  # fmt: skip
+    return _argument(outputs[0], values)
+
+
+def _operation(target: str) -> str:
+    """`torch.ops.aten.relu.default` -> `relu`; operations of other libraries keep their whole name."""
+    space, _, rest = target.partition("torch.ops.aten.")
+    return rest.partition(".")[0] if not space and rest else target
+
+
+def _inputs(walk: Walk, archive: Archive, module: dict[str, Any]) -> dict[str, Any]:
+    """Values by name before the first node: weights, constants, and the one input."""
+    values: dict[str, Any] = {}
+    users = []
+    weights = json.loads(archive.read("data/weights/model_weights_config.json"))["config"]
+    constants = {}
+    if "data/constants/model_constants_config.json" in archive.members:
+        constants = json.loads(archive.read("data/constants/model_constants_config.json"))["config"]
+    for spec in module["signature"]["input_specs"]:
+        (kind, entry), *_ = spec.items()
+        name = entry["arg"].get("name") or entry["arg"].get("as_tensor", {}).get("name")
+        if kind in ("parameter", "buffer"):
+            values[name] = _weight(archive, "data/weights", weights, entry[f"{kind}_name"])
+        elif kind == "tensor_constant":
+            values[name] = _weight(archive, "data/constants", constants, entry["tensor_constant_name"])
+        elif kind == "user_input" and name is not None:
+            users.append(name)
+        else:
+            raise ModelError(f"{archive.file.name} takes an input of kind {kind}, which is not read")
+    if len(users) != 1:
+        raise ModelError(f"{archive.file.name} takes {len(users)} input tensors; one was expected")
+    values[users[0]] = start(walk, _input_shape(walk, module["graph"]["tensor_values"][users[0]]["sizes"]))
+    return values
+
+
+def _input_shape(walk: Walk, sizes: list[dict[str, Any]]) -> tuple[int, ...]:
+    """The shape of one row: the first of two or more axes is the batch."""
+    if len(sizes) > 1:
+        walk.batch = int(sizes[0].get("as_int", 1))
+    rest = sizes if len(sizes) == 1 else sizes[1:]
+    if any("as_int" not in size for size in rest):
+        raise ModelError("the exported input has a dynamic size besides the batch; export with only axis 0 dynamic")
+    shape = tuple(int(size["as_int"]) for size in rest)
+    return shape if len(sizes) == 1 else (1, *shape)
+
+
+def _weight(archive: Archive, folder: str, config: dict[str, Any], name: str) -> np.ndarray:
+    """A weight by its name in the model."""
+    if name not in config:
+        raise damaged(archive.file, "torch.export", f"the weight {name} is missing")
+    entry = config[name]
+    data = archive.read(f"{folder}/{entry['path_name']}")
+    if entry.get("use_pickle"):
+        inner = from_bytes(Path(f"{archive.file.name}:{entry['path_name']}"), data)
+        return np.asarray(read_archive_pickle(open_archive(inner)))
+    meta = entry["tensor_meta"]
+    if meta["dtype"] not in NUMBER_TYPES:
+        raise ModelError(f"the weight {name} of {archive.file.name} is of a number type that is not read")
+    big = "byteorder" in archive.members and archive.read("byteorder").strip() == b"big"
+    storage = Storage(NUMBER_TYPES[meta["dtype"]], data, ">" if big else "<")
+    shape, strides = (tuple(int(size["as_int"]) for size in meta[key]) for key in ("sizes", "strides"))
+    return array_of(archive.file, Tensor(storage, int(meta["storage_offset"]["as_int"]), shape, strides))
+
+
+def _argument(argument: dict[str, Any], values: dict[str, Any]) -> Any:
+    """A node's argument: a value by name, or a number, list or string written in the graph."""
+    (kind, content), *_ = argument.items()
+    if kind == "as_tensor":
+        return values[content["name"]]
+    if kind == "as_none":
+        return None
+    if kind in ("as_sym_int", "as_sym_float", "as_sym_bool"):
+        return values[content["as_name"]] if "as_name" in content else next(iter(content.values()))
+    if kind == "as_sym_ints":
+        return [values[size["as_name"]] if "as_name" in size else int(size["as_int"]) for size in content]
+    if kind == "as_tensors":
+        return [values[entry["name"]] for entry in content]
+    return content
+
+
+def _bind(outputs: list[dict[str, Any]], result: Any, values: dict[str, Any]) -> None:
+    """Names a node's results; only the first of several is kept where the operation gives one."""
+    results = result if isinstance(result, tuple) else (result,)
+    for output, value in zip(outputs, results, strict=False):
+        (_, content), *_ = output.items()
+        values[content["name"] if "name" in content else content["as_name"]] = value

@@ -1,0 +1,115 @@
+"""`.pt` and `.pth` files: PyTorch's weights-only loader with an allow-list of layers, and inert stand-ins past it.
+
+No code from the file is ever run. `trust` names classes, by import path, that may be imported from the user's own
+environment and used.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from collections.abc import Mapping, Sequence
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load import torch_export, torchscript
+from relu_shallow.load.assumed import walk_assumed
+from relu_shallow.load.chain import assemble
+from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle, read_legacy_pickle
+from relu_shallow.load.layers import LAYERS, SEQUENCE, is_standard, numbers, walk_layers
+from relu_shallow.load.reading import ModelFile, damaged, is_zip, open_archive
+from relu_shallow.load.state_dict import walk_state_dict
+from relu_shallow.load.walk import Vector, Walk, finish, source_of
+from relu_shallow.network import Network
+
+LISTED = (*LAYERS, SEQUENCE, "torch.nn.modules.container.ModuleList")
+CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
+
+
+def read_torch(file: ModelFile, trust: Sequence[str] = ()) -> Network:
+    """The network of a file written by PyTorch, whichever of its formats it is in."""
+    if is_zip(file.data):
+        members = open_archive(file).members
+        if "constants.pkl" in members:
+            return torchscript.read_torchscript(file)
+        if "models/model.json" in members or "serialized_exported_program.json" in members:
+            return torch_export.read_torch_export(file)
+        if "data.pkl" not in members:
+            raise damaged(file, "PyTorch", "the archive holds no data.pkl")
+    elif file.data[:1] != b"\x80":
+        raise damaged(file, "PyTorch", "it is neither a zip archive nor a pickle")
+    return _network(file, _unpickled(file, trust), trust)
+
+
+def _unpickled(file: ModelFile, trust: Sequence[str]) -> Any:
+    """The object in the file: real PyTorch objects where the allow-list suffices, else stand-ins."""
+    import torch
+
+    allowed = [_imported(path) for path in (*LISTED, *trust)]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(io.BytesIO(file.data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if trust:
+            raise ModelError(f"{file.name} needs more than {', '.join(trust)}: {_first_line(error)}") from error
+        return _stand_ins(file)
+    except (RuntimeError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
+        raise damaged(file, "PyTorch", _first_line(error)) from error
+
+
+def _stand_ins(file: ModelFile) -> Any:
+    if is_zip(file.data):
+        return read_archive_pickle(open_archive(file))
+    return read_legacy_pickle(file)
+
+
+def _imported(path: str) -> Any:
+    """The class at an import path; raises ModelError where there is none."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelError(f"the trusted class {path} cannot be imported: {error}. Give its full import path, "
+                         "package.module.Class, and make it importable (PYTHONPATH)") from error  # fmt: skip
+
+
+def _network(file: ModelFile, found: Any, trust: Sequence[str]) -> Network:
+    """The network of what the file held."""
+    walk, v = Walk(), Vector(0, None)
+    if isinstance(found, Mapping):
+        tensors = _tensors(found, file.name)
+        v = walk_state_dict(walk, v, tensors, file.name, ordered=True)
+    elif not hasattr(found, "__dict__") or "_modules" not in vars(found):
+        raise ModelError(f"{file.name} holds a {type(found).__name__}; expected a model or its state_dict")
+    elif is_standard(found):
+        v = walk_layers(walk, "", v, found)
+    elif isinstance(type(found), StandInType):
+        v = walk_assumed(walk, v, found, file.name)
+    elif trust:
+        from relu_shallow.load.module import read_module
+
+        return read_module(found, name=file.name, form="torch", sha256=file.sha256)
+    else:
+        v = walk_assumed(walk, v, found, file.name)
+    return assemble(finish(walk, v, file.name), source_of(walk, file.name, "torch", file.sha256))
+
+
+def _tensors(found: Mapping[Any, Any], what: str) -> dict[str, np.ndarray]:
+    """The named tensors of a state_dict, or of the one inside a training checkpoint."""
+    inner = [found[key] for key in CHECKPOINT_KEYS if isinstance(found.get(key), Mapping)]
+    table = inner[0] if len(inner) == 1 else found
+    odd = [str(key) for key, value in table.items() if not (isinstance(value, np.ndarray) or hasattr(value, "detach"))]
+    if odd or not table:
+        listed = ", ".join(odd[:5]) or "nothing"
+        raise ModelError(f"{what} holds a dict with {listed}, which are not tensors; expected a model or its "
+                         f"state_dict, or one under {', '.join(CHECKPOINT_KEYS)}")  # fmt: skip
+    return {str(key): np.asarray(numbers(value)) for key, value in table.items()}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    wanted = [line for line in lines if "GLOBAL" in line or "Unsupported" in line]
+    return (wanted or lines or [type(error).__name__])[0][:300]

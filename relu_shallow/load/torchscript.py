@@ -1,0 +1,266 @@
+"""TorchScript archives: the code in the archive is parsed as text and walked over known operations; nothing is run.
+
+`torch.jit.load` is never called on a file, because it runs `__setstate__` methods written in the archive itself. The
+attributes (`data.pkl`, `constants.pkl`) are read through inert stand-ins, and the code, which is a subset of Python's
+grammar, is followed by the few statements below: an operation that is not on the list is refused by its name.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from collections.abc import Callable, Mapping
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.aten import apply
+from relu_shallow.load.chain import assemble
+from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle
+from relu_shallow.load.layers import class_path
+from relu_shallow.load.reading import Archive, ModelFile, damaged, open_archive
+from relu_shallow.load.walk import Vector, Walk, finish, source_of
+from relu_shallow.network import Network
+
+DEEPEST_CALL = 100
+
+
+def read_torchscript(file: ModelFile) -> Network:
+    """The network of a TorchScript archive."""
+    archive = open_archive(file)
+    root = read_archive_pickle(archive)
+    if not isinstance(type(root), StandInType):
+        raise damaged(file, "TorchScript", "data.pkl holds no module")
+    constants = read_archive_pickle(archive, "constants.pkl", "constants")
+    walk = Walk()
+    program = Program(archive, tuple(constants), walk, _paths(root, ""))
+    output = program.call_method(root, "forward", [Vector(0, None)], {})
+    return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torchscript", file.sha256))
+
+
+def _paths(module: object, path: str) -> dict[int, str]:
+    """The dotted name of every sub-module, by identity."""
+    found = {id(module): path}
+    for key, child in vars(module).items():
+        if isinstance(type(child), StandInType):
+            found |= _paths(child, f"{path}.{key}" if path else key)
+    return found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A function or operation named in the code."""
+
+    path: str
+
+
+class Returned(Exception):  # noqa: N818
+    """A return statement was reached; carries the value."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+@dataclass
+class Program:
+    """The archive's code, walked function by function over concrete options and one symbolic tensor."""
+
+    archive: Archive
+    constants: tuple[Any, ...]
+    walk: Walk
+    paths: Mapping[int, str]
+    files: dict[str, ast.Module] = field(default_factory=dict)
+    depth: int = 0
+
+    def call_method(self, owner: object, method: str, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The value of `owner.method(...)`, its code read from the archive."""
+        module, _, name = class_path(owner).rpartition(".")
+        for node in self._file(module).body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                return self._call(_function(node.body, method, self.archive.file), [owner, *args], kwargs,
+                                  self.paths.get(id(owner), ""))  # fmt: skip
+        raise damaged(self.archive.file, "TorchScript", f"the code of {class_path(owner)} is missing")
+
+    def call_function(self, path: str, args: list[Any], kwargs: Mapping[str, Any], where: str) -> Any:
+        """The value of a free function of the archive."""
+        module, _, name = path.rpartition(".")
+        return self._call(_function(self._file(module).body, name, self.archive.file), args, kwargs, where)
+
+    def _file(self, module: str) -> ast.Module:
+        name = f"code/{module.replace('.', '/')}.py"
+        if name not in self.files:
+            try:
+                self.files[name] = ast.parse(self.archive.read(name).decode())
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                raise damaged(self.archive.file, "TorchScript", f"{name}: {error}") from error
+        return self.files[name]
+
+    def _call(self, node: ast.FunctionDef, args: list[Any], kwargs: Mapping[str, Any], where: str) -> Any:
+        names = [argument.arg for argument in node.args.args]
+        defaults = node.args.defaults
+        frame = Frame(self, where, {})
+        for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=True):
+            frame.local[name] = frame.value(default)
+        frame.local.update(zip(names, args, strict=False))
+        frame.local.update(kwargs)
+        if self.depth == DEEPEST_CALL or len(args) > len(names):
+            raise damaged(self.archive.file, "TorchScript", f"{node.name} cannot be followed")
+        self.depth += 1
+        try:
+            frame.run(node.body)
+        except Returned as returned:
+            return returned.value
+        finally:
+            self.depth -= 1
+        return None
+
+
+@dataclass
+class Frame:
+    """One call being followed: its local names, and the sub-module it belongs to."""
+
+    program: Program
+    where: str
+    local: dict[str, Any]
+
+    def run(self, body: list[ast.stmt]) -> None:
+        """Follows statements; raises Returned at a return."""
+        for node in body:
+            if isinstance(node, ast.Return):
+                raise Returned(None if node.value is None else self.value(node.value))
+            if isinstance(node, ast.Assign) and len(node.targets) == 1:
+                self._assign(node.targets[0], self.value(node.value))
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                self._assign(node.target, self.value(node.value))
+            elif isinstance(node, ast.Expr):
+                self.value(node.value)
+            elif isinstance(node, ast.If):
+                self.run(node.body if self._condition(node.test) else node.orelse)
+            elif not isinstance(node, ast.Pass):
+                raise self._refused(node)
+
+    def value(self, node: ast.expr) -> Any:
+        """The value of an expression: a number, a tensor, a stand-in, a reference or the symbolic tensor."""
+        known = EXPRESSIONS.get(type(node))
+        if known is None:
+            raise self._refused(node)
+        return known(self, node)
+
+    def _assign(self, target: ast.expr, value: Any) -> None:
+        if isinstance(target, ast.Name):
+            self.local[target.id] = value
+        elif isinstance(target, ast.Tuple) and isinstance(value, (list, tuple)) and len(value) == len(target.elts):
+            for part, entry in zip(target.elts, value, strict=True):
+                self._assign(part, entry)
+        else:
+            raise self._refused(target)
+
+    def _condition(self, node: ast.expr) -> bool:
+        value = self.value(node)
+        if isinstance(value, (Vector, Reference)):
+            raise ModelError(f"layer {self.where or 'forward'} decides by a value that depends on the input")
+        return bool(value)
+
+    def _refused(self, node: ast.AST) -> ModelError:
+        return ModelError(f"layer {self.where or 'forward'} of {self.program.archive.file.name} holds "
+                          f"`{ast.unparse(node)[:100]}`, which is not read; export the model to ONNX")  # fmt: skip
+
+    def name(self, node: ast.Name) -> Any:
+        if node.id in self.local:
+            return self.local[node.id]
+        return Reference(node.id)
+
+    def attribute(self, node: ast.Attribute) -> Any:
+        owner = self.value(node.value)
+        if isinstance(owner, Reference):
+            if owner.path == "CONSTANTS":
+                return self._constant(node)
+            return Reference(f"{owner.path}.{node.attr}")
+        return self.member(owner, node.attr, node)
+
+    def _constant(self, node: ast.Attribute) -> Any:
+        place = node.attr[1:]
+        if not place.isdigit() or int(place) >= len(self.program.constants):
+            raise self._refused(node)
+        return self.program.constants[int(place)]
+
+    def member(self, owner: object, key: str, node: ast.AST) -> Any:
+        """An attribute of a stand-in; a module is read as in evaluation, whatever mode it was saved in."""
+        if key == "training":
+            return False
+        if isinstance(type(owner), StandInType) and key in vars(owner):
+            return vars(owner)[key]
+        raise self._refused(node)
+
+    def call(self, node: ast.Call) -> Any:
+        args = [self.value(argument) for argument in node.args]
+        kwargs = {word.arg: self.value(word.value) for word in node.keywords if word.arg}
+        function = node.func
+        if isinstance(function, ast.Attribute):
+            owner = self.value(function.value)
+            if isinstance(type(owner), StandInType):
+                return self.program.call_method(owner, function.attr, args, kwargs)
+        return self._called(self.value(function), args, kwargs, node)
+
+    def _called(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.Call) -> Any:
+        if not isinstance(function, Reference):
+            raise self._refused(node)
+        if function.path in BUILT_IN:
+            return BUILT_IN[function.path](self, args, node)
+        if function.path.startswith("__torch__."):
+            return self.program.call_function(function.path, args, kwargs, self.where)
+        space, _, op = function.path.rpartition(".")
+        if space not in ("torch", "ops.aten", "ops.prim"):
+            op = function.path
+        return apply(self.program.walk, f"{self.where}:{op}" if self.where else op, op, args, kwargs)
+
+
+def _getattr(frame: Frame, args: list[Any], node: ast.Call) -> Any:
+    return frame.member(args[0], str(args[1]), node)
+
+
+def _negative(frame: Frame, node: ast.UnaryOp) -> Any:
+    value = frame.value(node.operand)
+    if not isinstance(node.op, ast.USub) or not isinstance(value, (int, float)):
+        raise ModelError(f"layer {frame.where} holds `{ast.unparse(node)}`, which is not read")
+    return -value
+
+
+def _item(frame: Frame, node: ast.Subscript) -> Any:
+    owner, place = frame.value(node.value), frame.value(node.slice)
+    if isinstance(owner, Reference):  # a type such as List[int]
+        return Reference("type")
+    if not isinstance(owner, (list, tuple)) or not isinstance(place, int) or not -len(owner) <= place < len(owner):
+        raise ModelError(f"layer {frame.where} holds `{ast.unparse(node)}`, which is not read")
+    return owner[place]
+
+
+EXPRESSIONS: dict[type, Callable[[Frame, Any], Any]] = {
+    ast.Name: Frame.name,
+    ast.Attribute: Frame.attribute,
+    ast.Call: Frame.call,
+    ast.Constant: lambda frame, node: node.value,
+    ast.Tuple: lambda frame, node: tuple(frame.value(part) for part in node.elts),
+    ast.List: lambda frame, node: [frame.value(part) for part in node.elts],
+    ast.UnaryOp: _negative,
+    ast.Subscript: _item,
+}
+
+BUILT_IN: dict[str, Callable[[Frame, list[Any], ast.Call], Any]] = {
+    "annotate": lambda frame, args, node: args[1],
+    "unchecked_cast": lambda frame, args, node: args[1],
+    "uninitialized": lambda frame, args, node: None,
+    "getattr": _getattr,
+    "int": lambda frame, args, node: int(np.asarray(args[0]).item()),
+    "float": lambda frame, args, node: float(np.asarray(args[0]).item()),
+    "bool": lambda frame, args, node: bool(np.asarray(args[0]).item()),
+}
+
+
+def _function(body: list[ast.stmt], name: str, file: ModelFile) -> ast.FunctionDef:
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+    raise damaged(file, "TorchScript", f"the code of {name} is missing")

@@ -1,0 +1,294 @@
+"""The walk along the one path of tensors from a model's input to its output, whatever framework wrote it.
+
+A tensor that depends on the input is a `Vector`: how many steps of the chain make it, and its shape (with a batch
+axis of size 1 where the framework has one). An operation that reorders or bends its values appends a step; an
+operation on a value that is no longer at the end of the chain is a branch, and refused by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+from collections.abc import Sequence
+
+from relu_shallow.errors import ModelError
+from relu_shallow.load.chain import DENSE_ENTRIES, SUPPORTED, Bend, Chain, Final, Linear, Scale, Select, Shift, Step
+from relu_shallow.network import Head, Matrix, Source
+
+Shape: TypeAlias = tuple[int, ...]
+Array: TypeAlias = Any  # a constant of the model, of any shape and number type, as NumPy array or Python number
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A tensor that depends on the input: the number of steps that make it, and its shape (None: still unknown)."""
+
+    steps: int
+    shape: Shape | None
+
+
+@dataclass
+class Walk:
+    """The chain as far as it has been walked; `inputs` is None until the first layer that tells."""
+
+    inputs: int | None = None
+    steps: list[Step] = field(default_factory=list)
+    dtypes: list[str] = field(default_factory=list)
+    batch: int = 1  # a batch size above 1 that the file fixes; it is read as "any number of rows"
+
+
+def start(walk: Walk, shape: Shape | None) -> Vector:
+    """The input tensor."""
+    walk.inputs = None if shape is None else prod(shape)
+    return Vector(0, shape)
+
+
+def finish(walk: Walk, output: object, what: str) -> Chain:
+    """The whole chain, after checking that the output is its end."""
+    if not isinstance(output, Vector):
+        raise ModelError(f"the output of {what} does not depend on its input")
+    _check_end(walk, output, "the output")
+    if walk.inputs is None:
+        raise ModelError(f"{what} has no layer that tells how many inputs it takes; it needs at least one linear layer")
+    return Chain(walk.inputs, tuple(walk.steps))
+
+
+def source_of(walk: Walk, name: str, form: str, sha256: str) -> Source:
+    """The record of where the walked model came from; its precision is that of its widest weights."""
+    widest = max(walk.dtypes, key=lambda dtype: np.dtype(dtype).itemsize, default="float64")
+    return Source(name, form, sha256, widest)
+
+
+def linear(walk: Walk, name: str, v: Vector, W: Array, b: Array = None) -> Vector:
+    """`x W^T + b` along the last axis, W of shape (out, in)."""
+    W = _weights(walk, name, W)
+    if W.ndim != 2:
+        raise ModelError(f"layer {name} has weights of shape {W.shape}; a linear layer's are (outputs, inputs)")
+    v = _known(walk, v, W.shape[1])
+    shape = _shape(v)
+    if shape[-1] != W.shape[1]:
+        raise ModelError(f"layer {name} takes {W.shape[1]} values, but {shape[-1]} come in")
+    rows = prod(shape[:-1])
+    v = _append(walk, name, v, (*shape[:-1], W.shape[0]), Linear(name, _repeated(W, rows, 1)))
+    return v if b is None else shift(walk, name, v, b)
+
+
+def linear_left(walk: Walk, name: str, v: Vector, W: Array) -> Vector:
+    """`W x`, W of shape (out, in), x a vector or a (batch of a) matrix of columns."""
+    W = _weights(walk, name, W)
+    W = W.reshape(W.shape[-2:]) if W.ndim > 2 and prod(W.shape[:-2]) == 1 else W
+    if W.ndim != 2:
+        raise ModelError(f"layer {name} has weights of shape {W.shape}; expected (outputs, inputs)")
+    if v.shape is None or len(v.shape) == 1:
+        shape = _shape(_known(walk, v, W.shape[1]))
+        lead, columns, rest = (), 1, shape[-1]
+        out: Shape = (W.shape[0],)
+    else:
+        lead, rest, columns = v.shape[:-2], v.shape[-2], v.shape[-1]
+        out = (*lead, W.shape[0], columns)
+    if rest != W.shape[1]:
+        raise ModelError(f"layer {name} takes {W.shape[1]} values, but {rest} come in")
+    return _append(walk, name, v, out, Linear(name, _repeated(W, prod(lead), columns)))
+
+
+def matrix(walk: Walk, name: str, v: Vector, W: Matrix, shape: Shape) -> Vector:
+    """Any linear map of all the values, given as its matrix (dense or CSR), to a tensor of the given shape."""
+    return _append(walk, name, v, shape, Linear(name, W))
+
+
+def shift(walk: Walk, name: str, v: Vector, b: Array) -> Vector:
+    """`x + b`, broadcast."""
+    b = _constant(name, b)
+    v = _spread(walk, name, v, b.shape)
+    if v.shape is None:
+        return v if not b.any() else _unknown(name)
+    if not b.any():
+        return v
+    return _append(walk, name, v, v.shape, Shift(name, _flat(b, v.shape)))
+
+
+def scale(walk: Walk, name: str, v: Vector, d: Array) -> Vector:
+    """`x * d`, broadcast."""
+    d = _constant(name, d)
+    v = _spread(walk, name, v, d.shape)
+    if v.shape is None:
+        return v if (d == 1).all() else _unknown(name)
+    if (d == 1).all():
+        return v
+    return _append(walk, name, v, v.shape, Scale(name, _flat(d, v.shape)))
+
+
+def divide(walk: Walk, name: str, v: Vector, d: Array) -> Vector:
+    """`x / d`, broadcast; one rounding more per weight than in the file where d is not a power of two."""
+    d = _constant(name, d)
+    if not d.all():
+        raise ModelError(f"layer {name} divides by zero")
+    return scale(walk, name, v, 1.0 / d)
+
+
+def gate(walk: Walk, name: str, v: Vector, inactive: Array, active: Array = 1.0) -> Vector:
+    """Two-slope gates: slopes broadcast against the tensor."""
+    low, high = _constant(name, inactive), _constant(name, active)
+    if low.size > 1 and v.shape is None:
+        v = _known(walk, v, low.size)
+    flat = low.reshape(1) if low.size == 1 else _flat(low, _shape(v))
+    return _append(walk, name, v, v.shape, Bend(name, flat, high.reshape(-1)))
+
+
+def batch_norm(
+    walk: Walk, name: str, v: Vector, mean: Array, variance: Array, weight: Array, bias: Array, eps: float
+) -> Vector:
+    """Batch normalisation as in evaluation, `(x - mean) / sqrt(variance + eps) * weight + bias` along axis 1."""
+    mean, variance = _constant(name, mean), _constant(name, variance)
+    v = _known(walk, v, mean.size)
+    along = (mean.size,) + (1,) * (len(_shape(v)) - 2)
+    v = shift(walk, name, v, -mean.reshape(along))
+    d = 1.0 / np.sqrt(variance + eps)
+    v = scale(walk, name, v, (d if weight is None else d * _constant(name, weight)).reshape(along))
+    return v if bias is None else shift(walk, name, v, _constant(name, bias).reshape(along))
+
+
+def head(walk: Walk, name: str, v: Vector, kind: Head) -> Vector:
+    """An elementwise sigmoid or tanh, to be kept apart."""
+    return _append(walk, name, v, v.shape, Final(name, kind))
+
+
+def head_along(walk: Walk, name: str, v: Vector, kind: Head, axes: Sequence[int]) -> Vector:
+    """A softmax or log-softmax over the given axes, which must hold all the values of a row."""
+    if v.shape is None or prod(v.shape[axis] for axis in axes) == prod(v.shape):
+        return head(walk, name, v, kind)
+    raise ModelError(
+        f"layer {name} is {kind} over axis {', '.join(map(str, axes))} of a tensor of shape {v.shape}: only one over "
+        "all the outputs of a row can be kept apart"
+    )
+
+
+def reshape(walk: Walk, name: str, v: Vector, target: Sequence[int]) -> Vector:
+    """The same values in another shape; one entry may be -1."""
+    target = tuple(int(size) for size in target)
+    if v.shape is None:
+        wanted = [size for size in target[-1:] if size > 0]
+        return _known(walk, v, wanted[0]) if wanted else v
+    if walk.batch > 1 and target[:1] == (walk.batch,):
+        target = (1, *target[1:])
+    known = prod(size for size in target if size != -1)
+    if target.count(-1) == 1 and known and prod(v.shape) % known == 0:
+        target = tuple(prod(v.shape) // known if size == -1 else size for size in target)
+    if prod(target) != prod(v.shape):
+        raise ModelError(f"layer {name} reshapes {prod(v.shape)} values (one row of the input) to {list(target)}, "
+                         f"which holds {prod(target)}; export the model with a batch size of 1")  # fmt: skip
+    return Vector(v.steps, target)
+
+
+def flatten(walk: Walk, name: str, v: Vector, first: int = 1, last: int = -1) -> Vector:
+    """Axes `first` to `last` as one."""
+    if v.shape is None or len(v.shape) < 2:
+        return v
+    first, last = first % len(v.shape), last % len(v.shape)
+    return reshape(walk, name, v, (*v.shape[:first], prod(v.shape[first : last + 1]), *v.shape[last + 1 :]))
+
+
+def permute(walk: Walk, name: str, v: Vector, order: Sequence[int]) -> Vector:
+    """Axes in another order."""
+    shape = _shape(v)
+    order = [axis % len(shape) for axis in order]
+    if walk.batch > 1 and order[0] != 0:
+        raise ModelError(f"layer {name} moves the batch axis")
+    index = np.arange(prod(shape)).reshape(shape).transpose(order)
+    moved = Vector(v.steps, index.shape)
+    if (np.diff(index.ravel()) == 1).all():
+        return moved
+    return _append(walk, name, v, index.shape, Select(name, index.ravel()))
+
+
+def refuse_branch(name: str, what: str) -> ModelError:
+    """The error for two values that both depend on the input."""
+    return ModelError(
+        f"layer {name} is {what} of two values that both depend on the input (a residual or parallel branch): "
+        "only one chain of layers can be read so far"
+    )
+
+
+def refuse_layer(name: str, what: str) -> ModelError:
+    """The error for a layer or operation that is not known."""
+    return ModelError(f"layer {name} is {what}, which is not supported: only piecewise-linear networks have linear "
+                      f"regions. Affine layers, reshaping and dropout are read. {SUPPORTED}")  # fmt: skip
+
+
+def _append(walk: Walk, name: str, v: Vector, shape: Shape | None, step: Step) -> Vector:
+    _check_end(walk, v, f"layer {name}")
+    walk.steps.append(step)
+    return Vector(len(walk.steps), shape)
+
+
+def _check_end(walk: Walk, v: Vector, what: str) -> None:
+    if v.steps != len(walk.steps):
+        used = walk.steps[v.steps].name
+        raise ModelError(f"{what} and layer {used} both use the same value (a residual or parallel branch): "
+                         "only one chain of layers can be read so far")  # fmt: skip
+
+
+def _known(walk: Walk, v: Vector, size: int) -> Vector:
+    """v with its shape, which its first layer of a known size tells: one row of `size` values."""
+    if v.shape is not None:
+        return v
+    walk.inputs = size
+    return Vector(v.steps, (1, size))
+
+
+def _shape(v: Vector) -> Shape:
+    if v.shape is None:
+        raise ModelError("the size of the input is not known before the first linear layer; put that layer first")
+    return v.shape
+
+
+def _unknown(name: str) -> Vector:
+    raise ModelError(f"layer {name} comes before any layer that tells how many inputs there are, and does not tell "
+                     "it either; save the model with its input shape (ONNX or torch.export)")  # fmt: skip
+
+
+def _spread(walk: Walk, name: str, v: Vector, other: Shape) -> Vector:
+    """v broadcast to a constant's shape."""
+    if v.shape is None:
+        return _known(walk, v, other[-1]) if other and prod(other) == other[-1] > 1 else v
+    try:
+        shape = np.broadcast_shapes(v.shape, other)
+    except ValueError:
+        raise ModelError(f"layer {name} combines values of shape {v.shape} with a constant of shape {other}") from None
+    if prod(shape) == prod(v.shape):
+        return Vector(v.steps, shape)
+    if walk.batch > 1:
+        raise ModelError(f"layer {name} treats the rows of a batch differently")
+    index = np.broadcast_to(np.arange(prod(v.shape)).reshape(v.shape), shape).ravel()
+    return _append(walk, name, v, shape, Select(name, index))
+
+
+def _flat(constant: np.ndarray, shape: Shape) -> np.ndarray:
+    return np.array(np.broadcast_to(constant, shape), dtype=np.float64).ravel()
+
+
+def _constant(name: str, value: Array) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ModelError(f"layer {name} holds a constant of type {array.dtype}; numbers were expected")
+    return array.astype(np.float64)
+
+
+def _weights(walk: Walk, name: str, W: Array) -> np.ndarray:
+    array = np.asarray(W)
+    if array.dtype.kind == "f":
+        walk.dtypes.append(str(array.dtype))
+    return _constant(name, array)
+
+
+def _repeated(W: np.ndarray, before: int, after: int) -> Matrix:
+    """kron(I_before, W, I_after): the same weights for each of several rows and columns."""
+    if before == after == 1:
+        return W
+    from scipy.sparse import csr_array, eye_array, kron
+
+    whole = kron(kron(eye_array(before), csr_array(W)), eye_array(after)).tocsr()
+    return whole if whole.shape[0] * whole.shape[1] > DENSE_ENTRIES else whole.toarray()
