@@ -67,7 +67,7 @@ def test_a_polytope_gives_the_regions_that_meet_its_interior():
     corner = polytope([[-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]], [0.0, 0.0, 1.0])  # the triangle itself
     for name, expected in (("triangle", 1), ("crossing_lines", 1), ("cones", 6)):  # five lines in a quadrant
         assert enumerate_plain(NAMED[name].network, corner, BACKENDS["highs"]).regions == expected
-    shifted = polytope(corner.A, corner.b + [0.5, 0.5, 0.0])
+    shifted = polytope(corner.A, corner.b + np.array([0.5, 0.5, 0.0]))
     assert enumerate_plain(NAMED["crossing_lines"].network, shifted, BACKENDS["highs"]).regions == 4
 
 
