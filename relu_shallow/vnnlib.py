@@ -6,13 +6,14 @@ import math
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from relu_shallow.domain import Box
 from relu_shallow.errors import DomainError
 
-Expression = str | list["Expression"]  # type: ignore[misc]  # an atom, or a list in parentheses
+Expression = str | list[Any]  # an atom, or a list in parentheses
 
 _TOKEN = re.compile(r"\|[^|]*\||[()]|[^\s()]+")
 _COMMENT = re.compile(r";[^\n]*")
