@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("relu_shallow", "beartype.beartype")
-
 ROOT = Path(__file__).resolve().parents[1]
+install_import_hook(
+    [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "relu_shallow").rglob("*.py"))
+        if path.name != "__init__.py" and "import njit" not in path.read_text()  # compiled code cannot be wrapped
+    ],
+    "beartype.beartype",
+)
+
 DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
 
 
