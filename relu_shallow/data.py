@@ -256,7 +256,8 @@ def write_table(path: str | os.PathLike[str], names: Sequence[str], columns: Seq
 def write_csv(stream: TextIO, names: Sequence[str], columns: Sequence[Any]) -> None:
     """Named columns as CSV: numbers in full precision, and text that a spreadsheet would run as a formula quoted.
 
-    A text cell or name that begins with = + - @, tab or return gets an apostrophe before it; numbers are left alone.
+    A text cell or name that begins with = + - @, tab or return gets an apostrophe before it, and a return within it
+    becomes a space (the csv writer would leave it bare); numbers are left alone.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_harmless(name) for name in names])
@@ -273,7 +274,10 @@ def _cells(column: Any) -> list[Any]:
 
 
 def _harmless(cell: Any) -> Any:
-    return "'" + cell if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    if not isinstance(cell, str):
+        return cell
+    runs = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@"))
+    return ("'" * runs + cell).replace("\r", " ")
 
 
 def _write_csv(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import textwrap
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,8 +50,15 @@ def waterfall(attribution: Attribution, row: int, output: int = 0) -> bytes:
 def label(name: str) -> str:
     """A feature's name as matplotlib should draw it: broken into lines, and never read as mathematics."""
     plain = "".join(c if c.isprintable() else " " for c in name).strip() or "(no name)"
-    lines = textwrap.wrap(plain, LINE, max_lines=LINES, placeholder="…") or [plain]
-    return "\n".join(lines).replace("$", r"\$")
+    lines = [""]
+    for word in re.findall(r".+?(?:[\s_./-]+|$)", plain):  # names break after spaces and underscores first
+        if lines[-1] and len(lines[-1]) + len(word.rstrip()) > LINE:
+            lines.append("")
+        pieces = [word[i : i + LINE] for i in range(0, len(word.rstrip()), LINE)]
+        lines[-1] += pieces[0]
+        lines += pieces[1:]
+    shown = [*lines[:LINES], "…"] if len(lines) > LINES else lines
+    return "\n".join(line.strip() for line in shown).replace("$", r"\$")
 
 
 def _explanation(attribution: Attribution, output: int, rows: np.ndarray) -> Any:
