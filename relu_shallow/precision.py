@@ -16,27 +16,76 @@ def gamma(operations: int, unit: float = UNIT) -> float:
     return operations * unit / (1.0 - operations * unit)
 
 
-def evaluation_error(
+def preactivation_errors(
     network: Network, X: Float[np.ndarray, "rows inputs"], unit: float = UNIT
-) -> Float[np.ndarray, "rows outputs"]:
-    """A bound on |computed - exact| for the network's outputs at each row of X, in arithmetic of unit round-off `unit`.
+) -> list[Float[np.ndarray, "rows neurons"]]:
+    """Bounds on |computed - exact| for z_1, ..., z_{L+1} at each row of X, in arithmetic of unit round-off `unit`.
 
     Running error analysis: magnitudes are carried beside values; a layer of k inputs adds gamma(k + 2) of its
     magnitudes, and an error passes a gate with at most its larger slope (a gate is Lipschitz).
     """
     h = np.asarray(X, dtype=np.float64)
     error = np.zeros_like(h)
+    bounds = []
     for index, layer in enumerate(network.affine):
         size = abs(layer.W)
         rounding = gamma(layer.W.shape[1] + 2, unit) * ((size @ (np.abs(h) + error).T).T + np.abs(layer.b))
         error = (size @ error.T).T + rounding
+        bounds.append(error)
         h = (layer.W @ h.T).T + layer.b
         if index < len(network.gates):
             gate = network.gates[index]
             steepest = np.maximum(np.abs(gate.active), np.abs(gate.inactive))
             h = h * np.where(h > 0, gate.active, gate.inactive)
             error = error * steepest + unit * np.abs(h)
-    return error
+    return bounds
+
+
+def evaluation_error(
+    network: Network, X: Float[np.ndarray, "rows inputs"], unit: float = UNIT
+) -> Float[np.ndarray, "rows outputs"]:
+    """A bound on |computed - exact| for the network's outputs at each row of X (see `preactivation_errors`)."""
+    return preactivation_errors(network, X, unit)[-1]
+
+
+def map_roundings(network: Network, unit: float = UNIT) -> list[float]:
+    """Relative errors of the rows of layers 1..L+1 under a pattern, against the same sums in magnitudes.
+
+    See `local_rows_error` for the count of roundings.
+    """
+    roundings, found = 2 * network.inputs + 4, []
+    for layer in network.affine:
+        found.append(gamma(2 * roundings, unit))
+        roundings += len(layer.b) + 3
+    return found
+
+
+def equality_error(
+    network: Network, X: Float[np.ndarray, "rows inputs"], unit: float = UNIT
+) -> Float[np.ndarray, "rows outputs"]:
+    """A bound on |deep - shallow| at each row of X when both are the same function in exact arithmetic.
+
+    The deep network's own error, plus the rounding in alpha, beta and alpha x + beta: at most gamma(2 K) of the sums in
+    magnitudes, with the slopes of x's pattern (the steeper one where rounding leaves the sign open: on a border).
+    """
+    size = np.abs(np.asarray(X, dtype=np.float64))
+    z = np.asarray(X, dtype=np.float64)
+    errors = preactivation_errors(network, X, unit)
+    for index, layer in enumerate(network.affine):
+        size = (abs(layer.W) @ size.T).T + np.abs(layer.b)
+        z = (layer.W @ z.T).T + layer.b
+        if index < len(network.gates):
+            gate = network.gates[index]
+            slope = np.where(z > 0, gate.active, gate.inactive)
+            steepest = np.maximum(np.abs(gate.active), np.abs(gate.inactive))
+            size = size * np.where(np.abs(z) > errors[index], np.abs(slope), steepest)
+            z = z * slope
+    return errors[-1] + (map_roundings(network, unit)[-1] + gamma(network.inputs + 2, unit)) * size
+
+
+VOLUME = float(np.sqrt(UNIT))  # what volumes of regions, computed by qhull, may miss of the whole
+GENERAL_POSITION = float(np.sqrt(UNIT))  # a smallest singular value above this is no rounding
+
 
 # the tightest feasibility tolerance that HiGHS accepts
 LP_TOLERANCE = 1e-10
@@ -48,15 +97,15 @@ def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np
 
     Rows have unit norm and |y| <= 1, so round-off is measured against 1: the flattest edge counted as meeting a row is
     a few hundred u; a price is zero below a few u of the objective's size; a row of d + 1 terms is evaluated to
-    gamma(d + 4); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex being
+    gamma(4 d + 20); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex being
     a solution of d equations in rounded arithmetic.
     """
     flattest = 256 * UNIT
     price = 16 * UNIT
     most = 50 * (dimension + network.neurons + first_rows) + 1000
     rounding = gamma(max((*network.widths, network.inputs), default=1) + 40)
-    return np.array([flattest, price, 40, most, 12, gamma(dimension + 4), 16.0, rounding, 0.0,
-                     64 * UNIT, np.sqrt(UNIT)])  # fmt: skip
+    return np.array([flattest, price, 40, most, 12, gamma(4 * dimension + 20), 16.0, rounding, 0.0,
+                     64 * UNIT, np.sqrt(UNIT), 2.0**16 * UNIT])  # fmt: skip
 
 
 def local_rows_error(
