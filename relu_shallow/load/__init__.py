@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Any
-
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from relu_shallow.errors import MissingExtra, ModelError
 from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file

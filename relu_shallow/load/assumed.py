@@ -7,9 +7,8 @@ registered: ReLU) used after each but the last. Everything else is refused.
 
 from __future__ import annotations
 
-from typing import Any
-
 from collections.abc import Iterator
+from typing import Any
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.layers import LAYERS, SEQUENCE, children, class_path, walk_layers

@@ -4,13 +4,15 @@
 options, transposed weights). An operation in neither is refused by its name, whatever it would do.
 """
 
+# ruff: noqa: ARG001, ARG005  (every operation has PyTorch's signature, whether it needs all of it or not)
+
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from collections.abc import Callable, Mapping, Sequence
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.walk import (
@@ -50,9 +52,9 @@ def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[s
     raise refuse_layer(name, f"the operation {op}")
 
 
-def _linear(walk: Walk, name: str, input: Any, weight: Any, bias: Any = None) -> Vector:  # noqa: A002
+def _linear(walk: Walk, name: str, x: Any, weight: Any, bias: Any = None) -> Vector:
     _numbers_only(name, "linear", weight, bias)
-    return linear(walk, name, input, weight, bias)
+    return linear(walk, name, x, weight, bias)
 
 
 def _addmm(walk: Walk, name: str, bias: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Vector:
@@ -98,102 +100,102 @@ def _div(walk: Walk, name: str, a: Any, b: Any, rounding_mode: Any = None) -> Ve
 
 
 def _batch_norm(
-    walk: Walk, name: str, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,  # noqa: A002
+    walk: Walk, name: str, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
     training: Any = False, momentum: Any = None, eps: Any = 1e-5, cudnn_enabled: Any = None,
 ) -> Vector:  # fmt: skip
     if training or running_mean is None:
         raise ModelError(f"layer {name} is a batch normalisation in training mode: its output depends on the other "
                          "rows of the batch; call model.eval() before exporting")  # fmt: skip
-    return batch_norm(walk, name, input, running_mean, running_var, weight, bias, float(eps))
+    return batch_norm(walk, name, x, running_mean, running_var, weight, bias, float(eps))
 
 
-def _no_training(walk: Walk, name: str, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,  # noqa: A002
+def _no_training(walk: Walk, name: str, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
                  momentum: Any = None, eps: Any = 1e-5) -> tuple[Vector]:  # fmt: skip
-    return (_batch_norm(walk, name, input, weight, bias, running_mean, running_var, False, momentum, eps),)
+    return (_batch_norm(walk, name, x, weight, bias, running_mean, running_var, False, momentum, eps),)
 
 
 def _functional_batch_norm(
-    walk: Walk, name: str, input: Any, running_mean: Any, running_var: Any, weight: Any = None,  # noqa: A002
+    walk: Walk, name: str, x: Any, running_mean: Any, running_var: Any, weight: Any = None,
     bias: Any = None, training: Any = False, momentum: Any = None, eps: Any = 1e-5,
 ) -> Vector:  # fmt: skip
-    return _batch_norm(walk, name, input, weight, bias, running_mean, running_var, training, momentum, eps)
+    return _batch_norm(walk, name, x, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
-def _dropout(walk: Walk, name: str, input: Any, p: Any = None, train: Any = True, inplace: Any = False,  # noqa: A002
+def _dropout(walk: Walk, name: str, x: Any, p: Any = None, train: Any = True, inplace: Any = False,
              training: Any = None) -> Vector:  # fmt: skip
     if train if training is None else training:
         raise ModelError(f"layer {name} is dropout in training mode: its output is random; "
                          "call model.eval() before exporting")  # fmt: skip
-    return input
+    return x
 
 
-def _relu(walk: Walk, name: str, input: Any, inplace: Any = False) -> Vector:  # noqa: A002
-    return gate(walk, name, input, 0.0)
+def _relu(walk: Walk, name: str, x: Any, inplace: Any = False) -> Vector:
+    return gate(walk, name, x, 0.0)
 
 
-def _leaky_relu(walk: Walk, name: str, input: Any, negative_slope: Any = 0.01, inplace: Any = False) -> Vector:  # noqa: A002
-    return gate(walk, name, input, float(negative_slope))
+def _leaky_relu(walk: Walk, name: str, x: Any, negative_slope: Any = 0.01, inplace: Any = False) -> Vector:
+    return gate(walk, name, x, float(negative_slope))
 
 
-def _prelu(walk: Walk, name: str, input: Any, weight: Any) -> Vector:  # noqa: A002
-    return gate(walk, name, input, weight)
+def _prelu(walk: Walk, name: str, x: Any, weight: Any) -> Vector:
+    return gate(walk, name, x, weight)
 
 
 def _head(kind: Head) -> Operation:
-    return lambda walk, name, input: head(walk, name, input, kind)
+    return lambda walk, name, x: head(walk, name, x, kind)
 
 
 def _softmax(kind: Head) -> Operation:
-    def lower(walk: Walk, name: str, input: Any, dim: Any = -1, dtype: Any = None, **_: Any) -> Vector:  # noqa: A002
-        return head_along(walk, name, input, kind, [-1 if dim is None else int(dim)])
+    def lower(walk: Walk, name: str, x: Any, dim: Any = -1, dtype: Any = None, **_: Any) -> Vector:
+        return head_along(walk, name, x, kind, [-1 if dim is None else int(dim)])
 
     return lower
 
 
-def _same(walk: Walk, name: str, input: Any, *_: Any, **__: Any) -> Vector:  # noqa: A002
-    return input
+def _same(walk: Walk, name: str, x: Any, *_: Any, **__: Any) -> Vector:
+    return x
 
 
-def _view(walk: Walk, name: str, input: Any, *shape: Any, size: Any = None) -> Vector:  # noqa: A002
-    return reshape(walk, name, input, _sizes(shape or (size,)))
+def _view(walk: Walk, name: str, x: Any, *shape: Any, size: Any = None) -> Vector:
+    return reshape(walk, name, x, _sizes(shape or (size,)))
 
 
 def _sizes(shape: Sequence[Any]) -> list[int]:
     return [int(size) for size in (shape[0] if isinstance(shape[0], (list, tuple)) else shape)]
 
 
-def _flatten(walk: Walk, name: str, input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Vector:  # noqa: A002
-    return flatten(walk, name, input, int(start_dim), int(end_dim))
+def _flatten(walk: Walk, name: str, x: Any, start_dim: Any = 0, end_dim: Any = -1) -> Vector:
+    return flatten(walk, name, x, int(start_dim), int(end_dim))
 
 
-def _squeeze(walk: Walk, name: str, input: Any, dim: Any = None) -> Vector:  # noqa: A002
-    shape = _shape(input)
+def _squeeze(walk: Walk, name: str, x: Any, dim: Any = None) -> Vector:
+    shape = _shape(x)
     axes = range(1, len(shape)) if dim is None else [d % len(shape) for d in (dim if isinstance(dim, list) else [dim])]
-    return reshape(walk, name, input, [size for i, size in enumerate(shape) if not (i in axes and size == 1)])
+    return reshape(walk, name, x, [size for i, size in enumerate(shape) if not (i in axes and size == 1)])
 
 
-def _unsqueeze(walk: Walk, name: str, input: Any, dim: Any) -> Vector:  # noqa: A002
-    shape = list(_shape(input))
+def _unsqueeze(walk: Walk, name: str, x: Any, dim: Any) -> Vector:
+    shape = list(_shape(x))
     shape.insert(int(dim) % (len(shape) + 1), 1)
-    return reshape(walk, name, input, shape)
+    return reshape(walk, name, x, shape)
 
 
-def _transpose(walk: Walk, name: str, input: Any, dim0: Any = 0, dim1: Any = 1) -> Vector:  # noqa: A002
-    order = list(range(len(_shape(input))))
+def _transpose(walk: Walk, name: str, x: Any, dim0: Any = 0, dim1: Any = 1) -> Vector:
+    order = list(range(len(_shape(x))))
     order[dim0], order[dim1] = order[dim1], order[dim0]
-    return permute(walk, name, input, order)
+    return permute(walk, name, x, order)
 
 
-def _permute(walk: Walk, name: str, input: Any, *dims: Any) -> Vector:  # noqa: A002
-    return permute(walk, name, input, _sizes(dims))
+def _permute(walk: Walk, name: str, x: Any, *dims: Any) -> Vector:
+    return permute(walk, name, x, _sizes(dims))
 
 
-def _size(walk: Walk, name: str, input: Any, dim: Any = None) -> Any:  # noqa: A002
-    if input.shape is None:
+def _size(walk: Walk, name: str, x: Any, dim: Any = None) -> Any:
+    if x.shape is None:
         if dim == 0:
             return 1  # one row stands for any number of them
         return [1, -1] if dim is None else -1
-    return list(input.shape) if dim is None else input.shape[dim]
+    return list(x.shape) if dim is None else x.shape[dim]
 
 
 def _shape(v: Vector) -> tuple[int, ...]:
@@ -221,8 +223,9 @@ SYMBOLIC: dict[str, Operation] = {
     "log_softmax": _softmax("log_softmax"), "_log_softmax": _softmax("log_softmax"),
     "flatten": _flatten, "view": _view, "reshape": _view, "_unsafe_view": _view, "squeeze": _squeeze,
     "unsqueeze": _unsqueeze, "t": _transpose, "transpose": _transpose, "permute": _permute,
-    "contiguous": _same, "clone": _same, "detach": _same, "alias": _same, "float": _same, "double": _same, "lift_fresh_copy": _same,
-    "size": _size, "sym_size": _size, "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
+    "contiguous": _same, "clone": _same, "detach": _same, "alias": _same, "float": _same, "double": _same,
+    "lift_fresh_copy": _same, "size": _size, "sym_size": _size,
+    "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "ndimension": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "__is__": lambda walk, name, a, b: False, "__isnot__": lambda walk, name, a, b: True,
     "getattr": lambda walk, name, v, key: {"shape": _size(walk, name, v)}[key],
@@ -255,8 +258,6 @@ CONSTANT: dict[str, Operation] = {
 # torch.nn.functional's own signatures where they differ from the operation of the same name
 FUNCTIONAL: dict[str, Operation] = {
     "batch_norm": _functional_batch_norm,
-    "softmax": lambda walk, name, input, dim=-1, _stacklevel=3, dtype=None: _softmax("softmax")(walk, name, input, dim),
-    "log_softmax": lambda walk, name, input, dim=-1, _stacklevel=3, dtype=None: _softmax("log_softmax")(
-        walk, name, input, dim
-    ),
+    "softmax": lambda walk, name, x, dim=-1, _stacklevel=3, dtype=None: _softmax("softmax")(walk, name, x, dim),
+    "log_softmax": lambda walk, name, x, dim=-1, _stacklevel=3, dtype=None: _softmax("log_softmax")(walk, name, x, dim),
 }

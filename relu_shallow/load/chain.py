@@ -7,11 +7,11 @@ a zero bias, multiplying by one and reordering change nothing and are not counte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from collections.abc import Sequence
 from jaxtyping import Float, Int
 
 from relu_shallow.errors import ModelError
@@ -20,8 +20,8 @@ from relu_shallow.network import Affine, Gate, Head, Matrix, Network, Source
 DENSE_ENTRIES = 1 << 20  # sparse weights of at most this many entries (8 MB) are kept dense
 
 SUPPORTED = (
-    "Supported between affine layers: ReLU, LeakyReLU, PReLU; "
-    "as the very last layer also softmax, log-softmax, sigmoid and tanh."
+    "between affine layers ReLU, LeakyReLU and PReLU; "
+    "as the very last layer also softmax, log-softmax, sigmoid or tanh."
 )
 
 
@@ -150,7 +150,7 @@ def split_head(steps: Sequence[Step]) -> tuple[tuple[Step, ...], Head]:
             after = steps[place + 1].name
             raise ModelError(
                 f"layer {step.name} is {step.head} in the middle of the network ({after} follows it): only "
-                f"piecewise-linear activations have linear regions. {SUPPORTED} "
+                f"piecewise-linear activations have linear regions. Supported: {SUPPORTED} "
                 f"Retrain with one of these, or give only the part of the network without it."
             )
     last = steps[-1] if steps else None

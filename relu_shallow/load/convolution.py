@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 
 import numpy as np
-from collections.abc import Sequence
 from jaxtyping import Float
 
 from relu_shallow.network import Matrix

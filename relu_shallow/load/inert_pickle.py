@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from collections.abc import Callable
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.reading import Archive, ModelFile, damaged
@@ -35,7 +35,7 @@ class Storage:
 
     dtype: str
     data: bytes = b""
-    byteorder: str = "<"
+    byteorder: str = "<"  # "<" or ">"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,8 @@ class Tensor:
 class StandInType(type):
     """The type of stand-ins: naming one is harmless, calling one is refused."""
 
-    def __call__(cls, *args: object, **kwargs: object) -> Any:
+    def __call__(cls, *args: object, **kwargs: object) -> Any:  # noqa: ARG002
+        """Refuses: a pickle calls what it names to run code."""
         raise ModelError(
             f"the pickle wants to call {cls.path}, and loading never runs code from a model file. "
             "Load the model where its class is defined and save it anew: torch.onnx.export(...), "
@@ -80,6 +81,7 @@ class _Rebuild:
     """A callable of ours that stands where the pickle names one of PyTorch's; nothing can be set on it."""
 
     __slots__ = ("function",)
+    function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "function", function)
@@ -111,7 +113,7 @@ class _InertUnpickler(pickle.Unpickler):
             return pid[1]
         kind, key = pid[1], str(pid[2])
         dtype = NUMBER_TYPES.get(getattr(kind, "__name__", ""))
-        if pid[0] != "storage" or dtype is None or len(pid) > 5 and pid[5] is not None:
+        if pid[0] != "storage" or dtype is None or (len(pid) > 5 and pid[5] is not None):
             raise pickle.UnpicklingError(f"tensor storage of an unknown kind {getattr(kind, '__name__', kind)}")
         return self.storages.setdefault(key, Storage(dtype))
 
@@ -213,7 +215,7 @@ def numbers_of(storage: Storage) -> np.ndarray:
         halves = np.frombuffer(whole, dtype=f"{storage.byteorder}u2").astype(np.uint32)
         return (halves << 16).view(np.float32)
     dtype = np.dtype(storage.dtype)
-    return np.frombuffer(whole, dtype=dtype.newbyteorder(storage.byteorder)).astype(dtype)
+    return np.frombuffer(whole, dtype=f"{storage.byteorder}{dtype.str[1:]}").astype(dtype)
 
 
 def _item_size(dtype: str) -> int:

@@ -3,12 +3,14 @@
 Both keep their numbers in `_parameters`, `_buffers` and `_modules`, and their options as attributes.
 """
 
+# ruff: noqa: ARG001  (every entry of a table has the table's signature, whether it needs all of it or not)
+
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from collections.abc import Callable
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.walk import (

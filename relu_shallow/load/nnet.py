@@ -7,6 +7,8 @@ of the affine network and are not applied: give them as the domain.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from relu_shallow.errors import ModelError
@@ -27,7 +29,7 @@ def read_nnet(file: ModelFile) -> Network:
     v = start(walk, (1, sizes[0]))
     v = divide(walk, "input range", shift(walk, "input mean", v, -means[:-1]), ranges[:-1])
     place = HEADER_LINES
-    for layer, (width, out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for layer, (width, out) in enumerate(pairwise(sizes), start=1):
         W = _block(file, rows, place, out, width, f"weights of layer {layer}")
         b = _block(file, rows, place + out, out, 1, f"biases of layer {layer}")
         place += 2 * out

@@ -7,18 +7,18 @@ versions keep their old meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collections.abc import Mapping
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.onnx_ops import CONSTANT, SYMBOLIC, Node
-from relu_shallow.load.reading import ModelFile, damaged
+from relu_shallow.load.reading import ModelFile, damaged, say
 from relu_shallow.load.walk import Vector, Walk, finish, refuse_layer, source_of, start
 from relu_shallow.network import Network
 
@@ -44,7 +44,9 @@ def read_onnx(file: ModelFile) -> Network:
     if len(graph.shape) < 2 or graph.shape[0] == 1:
         return _network(file, graph, graph.shape, 1)
     try:
-        return _network(file, graph, (1, *graph.shape[1:]), graph.shape[0])
+        network = _network(file, graph, (1, *graph.shape[1:]), graph.shape[0])
+        say(f"{file.name}: the first axis of its input, {graph.shape[0]}, is read as the batch")
+        return network
     except ModelError as per_row:
         try:
             return _network(file, graph, graph.shape, 1)
@@ -88,7 +90,7 @@ def _graph(file: ModelFile) -> Graph:
     graph = model.graph
     versions = {entry.domain: entry.version for entry in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 1))
-    if not graph.output or not versions and model.ir_version >= 3:
+    if not graph.output or (not versions and model.ir_version >= 3):
         raise damaged(file, "ONNX", "it holds no whole graph")
     constants = {tensor.name: _tensor(file, tensor) for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
@@ -108,7 +110,7 @@ def _input_shape(file: ModelFile, entry: Any) -> tuple[int, ...]:
     """The input's shape, 1 for a free first axis."""
     tensor = entry.type.tensor_type
     sizes = [size.dim_value for size in tensor.shape.dim]
-    if not tensor.HasField("shape") or any(size < 1 for size in sizes[1:]) or len(sizes) == 1 and sizes[0] < 1:
+    if not tensor.HasField("shape") or any(size < 1 for size in sizes[1:]) or (len(sizes) == 1 and sizes[0] < 1):
         raise ModelError(f"the input {entry.name} of {file.name} has no fixed size; "
                          "export the model with only the batch axis dynamic")  # fmt: skip
     if prod(sizes[1:]) > 1 << 31:
@@ -119,7 +121,7 @@ def _input_shape(file: ModelFile, entry: Any) -> tuple[int, ...]:
 def _node(file: ModelFile, place: int, proto: Any, opset: int) -> Node:
     import onnx
 
-    options = {}
+    options: dict[str, Any] = {}
     for attribute in proto.attribute:
         if attribute.type == onnx.AttributeProto.TENSOR:
             options[attribute.name] = _tensor(file, attribute.t)

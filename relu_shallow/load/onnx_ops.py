@@ -1,13 +1,15 @@
 """ONNX operators: on a value that depends on the input (`SYMBOLIC`) and on constants alone (`CONSTANT`)."""
 
+# ruff: noqa: ARG001, ARG005  (every entry of a table has the table's signature, whether it needs all of it or not)
+
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
-from collections.abc import Callable, Mapping, Sequence
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.convolution import convolution_matrix
@@ -167,7 +169,7 @@ def _pads(
 def _batch_norm(walk: Walk, node: Node, x: Vector, weight: Any, bias: Any, mean: Any, variance: Any) -> Vector:
     if node.options.get("training_mode", 0):
         raise ModelError(f"layer {node.name} is a batch normalisation in training mode; export the model for inference")
-    return batch_norm(walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", 1e-5)))
+    return batch_norm(walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", np.float32(1e-5))))
 
 
 def _dropout(walk: Walk, node: Node, x: Vector, ratio: Any = None, training: Any = None) -> Vector:
@@ -192,7 +194,7 @@ def _relu(walk: Walk, node: Node, x: Vector) -> Vector:
 
 
 def _leaky_relu(walk: Walk, node: Node, x: Vector) -> Vector:
-    return gate(walk, node.name, x, float(node.options.get("alpha", 0.01)))
+    return gate(walk, node.name, x, float(node.options.get("alpha", np.float32(0.01))))
 
 
 def _prelu(walk: Walk, node: Node, x: Vector, slope: Any) -> Vector:

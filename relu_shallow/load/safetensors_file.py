@@ -9,9 +9,10 @@ Without it the chain is inferred as for a state_dict, in the natural order of th
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-from collections.abc import Callable, Mapping
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import assemble
@@ -53,8 +54,8 @@ TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "
          "BOOL": "?"}  # fmt: skip
 
 
-def _array(file: ModelFile, name: str, entry: Mapping[str, object]) -> np.ndarray:
-    data, dtype, shape = bytes(entry["data"]), str(entry["dtype"]), tuple(entry["shape"])  # type: ignore
+def _array(file: ModelFile, name: str, entry: Mapping[str, Any]) -> np.ndarray:
+    data, dtype, shape = bytes(entry["data"]), str(entry["dtype"]), tuple(entry["shape"])
     if dtype == "BF16":
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if dtype not in TYPES:
@@ -73,9 +74,7 @@ def _declared(file: ModelFile, text: str) -> list[str]:
     return chain
 
 
-def _step(
-    walk: Walk, file: ModelFile, v: Vector, word: str, tensors: Mapping[str, np.ndarray], eps: float
-) -> Vector:
+def _step(walk: Walk, file: ModelFile, v: Vector, word: str, tensors: Mapping[str, np.ndarray], eps: float) -> Vector:
     """The value after one declared layer."""
     part: Callable[[str], np.ndarray | None] = lambda key: tensors.get(f"{word}.{key}")  # noqa: E731
     weight, mean, variance = part("weight"), part("running_mean"), part("running_var")
@@ -91,6 +90,6 @@ def _step(
     if kind == "leaky_relu":
         return gate(walk, word, v, float(slope or "nan"))
     if kind in HEADS:
-        return head(walk, word, v, kind)  # type: ignore[arg-type]
+        return head(walk, word, v, kind)
     raise ModelError(f"the chain of {file.name} names {word!r}, which has no tensor {word}.weight and is none of "
                      f"relu, leaky_relu:SLOPE, {', '.join(HEADS)}")  # fmt: skip

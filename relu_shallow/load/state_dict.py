@@ -8,9 +8,10 @@ or where a normalisation sits.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
-from collections.abc import Iterator, Mapping, Sequence
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.reading import say
@@ -57,7 +58,7 @@ def _key(name: str, kind: str) -> str:
 
 
 def _chains(weights: Sequence[np.ndarray]) -> bool:
-    return all(after.shape[1] == before.shape[0] for before, after in zip(weights, weights[1:], strict=False))
+    return all(after.shape[1] == before.shape[0] for before, after in pairwise(weights))
 
 
 def _natural_order(layers: Mapping[str, np.ndarray]) -> list[str]:

@@ -17,7 +17,7 @@ from relu_shallow.load.aten import apply
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import Storage, Tensor, array_of, read_archive_pickle
 from relu_shallow.load.reading import Archive, ModelFile, damaged, from_bytes, open_archive
-from relu_shallow.load.walk import Vector, Walk, finish, source_of, start
+from relu_shallow.load.walk import Walk, finish, source_of, start
 from relu_shallow.network import Network
 
 # torch._export.serde.schema.ScalarType

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from collections.abc import Mapping, Sequence
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load import torch_export, torchscript

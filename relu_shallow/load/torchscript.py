@@ -5,14 +5,16 @@ attributes (`data.pkl`, `constants.pkl`) are read through inert stand-ins, and t
 grammar, is followed by the few statements below: an operation that is not on the list is refused by its name.
 """
 
+# ruff: noqa: ARG005  (every entry of a table has the table's signature)
+
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from collections.abc import Callable, Mapping
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import apply
@@ -167,12 +169,12 @@ class Frame:
         return ModelError(f"layer {self.where or 'forward'} of {self.program.archive.file.name} holds "
                           f"`{ast.unparse(node)[:100]}`, which is not read; export the model to ONNX")  # fmt: skip
 
-    def name(self, node: ast.Name) -> Any:
+    def _name(self, node: ast.Name) -> Any:
         if node.id in self.local:
             return self.local[node.id]
         return Reference(node.id)
 
-    def attribute(self, node: ast.Attribute) -> Any:
+    def _attribute(self, node: ast.Attribute) -> Any:
         owner = self.value(node.value)
         if isinstance(owner, Reference):
             if owner.path == "CONSTANTS":
@@ -194,7 +196,7 @@ class Frame:
             return vars(owner)[key]
         raise self._refused(node)
 
-    def call(self, node: ast.Call) -> Any:
+    def _call(self, node: ast.Call) -> Any:
         args = [self.value(argument) for argument in node.args]
         kwargs = {word.arg: self.value(word.value) for word in node.keywords if word.arg}
         function = node.func
@@ -238,9 +240,9 @@ def _item(frame: Frame, node: ast.Subscript) -> Any:
 
 
 EXPRESSIONS: dict[type, Callable[[Frame, Any], Any]] = {
-    ast.Name: Frame.name,
-    ast.Attribute: Frame.attribute,
-    ast.Call: Frame.call,
+    ast.Name: Frame._name,
+    ast.Attribute: Frame._attribute,
+    ast.Call: Frame._call,
     ast.Constant: lambda frame, node: node.value,
     ast.Tuple: lambda frame, node: tuple(frame.value(part) for part in node.elts),
     ast.List: lambda frame, node: [frame.value(part) for part in node.elts],

@@ -7,12 +7,12 @@ operation on a value that is no longer at the end of the chain is a branch, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
-from collections.abc import Sequence
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import DENSE_ENTRIES, SUPPORTED, Bend, Chain, Final, Linear, Scale, Select, Shift, Step
@@ -84,8 +84,9 @@ def linear_left(walk: Walk, name: str, v: Vector, W: Array) -> Vector:
         raise ModelError(f"layer {name} has weights of shape {W.shape}; expected (outputs, inputs)")
     if v.shape is None or len(v.shape) == 1:
         shape = _shape(_known(walk, v, W.shape[1]))
-        lead, columns, rest = (), 1, shape[-1]
+        lead: Shape = ()
         out: Shape = (W.shape[0],)
+        columns, rest = 1, shape[-1]
     else:
         lead, rest, columns = v.shape[:-2], v.shape[-2], v.shape[-1]
         out = (*lead, W.shape[0], columns)
@@ -129,13 +130,13 @@ def divide(walk: Walk, name: str, v: Vector, d: Array) -> Vector:
     return scale(walk, name, v, 1.0 / d)
 
 
-def gate(walk: Walk, name: str, v: Vector, inactive: Array, active: Array = 1.0) -> Vector:
-    """Two-slope gates: slopes broadcast against the tensor."""
-    low, high = _constant(name, inactive), _constant(name, active)
+def gate(walk: Walk, name: str, v: Vector, inactive: Array, active: float = 1.0) -> Vector:
+    """Two-slope gates: the slope where inactive is broadcast against the tensor."""
+    low = _constant(name, inactive)
     if low.size > 1 and v.shape is None:
         v = _known(walk, v, low.size)
     flat = low.reshape(1) if low.size == 1 else _flat(low, _shape(v))
-    return _append(walk, name, v, v.shape, Bend(name, flat, high.reshape(-1)))
+    return _append(walk, name, v, v.shape, Bend(name, flat, np.full(len(flat), active)))
 
 
 def batch_norm(
@@ -214,8 +215,10 @@ def refuse_branch(name: str, what: str) -> ModelError:
 
 def refuse_layer(name: str, what: str) -> ModelError:
     """The error for a layer or operation that is not known."""
-    return ModelError(f"layer {name} is {what}, which is not supported: only piecewise-linear networks have linear "
-                      f"regions. Affine layers, reshaping and dropout are read. {SUPPORTED}")  # fmt: skip
+    return ModelError(
+        f"layer {name} is {what}, which is not supported. Affine layers, batch normalisation, reshaping and dropout "
+        f"are read; {SUPPORTED} Smooth activations have no linear regions"
+    )
 
 
 def _append(walk: Walk, name: str, v: Vector, shape: Shape | None, step: Step) -> Vector:
