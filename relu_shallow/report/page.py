@@ -71,7 +71,7 @@ def render(attribution: Attribution, model: ShallowNetwork | Network, rows: Sequ
     )
 
 
-def number(value: float) -> str:
+def number(value: float | int) -> str:  # beartype does not read an int as a float
     """A number for reading: four significant digits, a true minus sign."""
     text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 and value == round(value) else f"{value:.4g}"
     return text.replace("-", MINUS)

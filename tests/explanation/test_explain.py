@@ -1,0 +1,216 @@
+import json
+
+import numpy as np
+import pytest
+from networks import NAMED
+from shapley_reference import random_network
+
+import relu_shallow as rs
+from relu_shallow.data import DataTable, read_table
+from relu_shallow.domain import Box, Polytope
+from relu_shallow.errors import DataError, OutputError
+from relu_shallow.explanation import (
+    FORMATS,
+    METHODS,
+    Background,
+    attribution_table,
+    explain,
+    explain_rows,
+    max_additivity_gap,
+    write_attribution,
+)
+from relu_shallow.network import named
+from relu_shallow.regions.search import enumerate_regions
+from relu_shallow.shallow.build import shallow_network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return named(random_network(0, (3, 6, 2)), ("age", "bmi", "=sugar"), ("no", "yes"))
+
+
+@pytest.fixture(scope="module")
+def shallow(network):
+    return shallow_network(enumerate_regions(network, Box(-1, 1)))
+
+
+X = np.random.default_rng(0).uniform(-1, 1, size=(7, 3))
+
+
+def test_the_explanation_is_shaps_own_and_adds_up(network):
+    shap = pytest.importorskip("shap")
+    found = explain(network, X)
+    assert isinstance(found, shap.Explanation)
+    assert found.values.shape == (7, 3, 2)
+    assert found.feature_names == ["age", "bmi", "=sugar"]
+    assert found.output_names == ["no", "yes"]
+    assert found.status == ["exact"] * 7
+    np.testing.assert_allclose(found.base_values + found.values.sum(axis=1), network(X))
+
+
+def test_one_output_gives_values_of_two_axes(network):
+    both, one = explain(network, X), explain(network, X, output=1)
+    assert one.values.shape == (7, 3)
+    assert one.base_values.shape == (7,)
+    np.testing.assert_allclose(one.values, both.values[:, :, 1])
+    np.testing.assert_allclose(one[:, "age"].values, both.values[:, 0, 1])
+
+
+def test_the_public_name_is_the_function():
+    assert rs.explain is explain
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_explains_every_row_of_a_converted_network(shallow, method):
+    found = explain_rows(shallow, X, method=method)
+    assert len(found.status) == 7
+    assert set(found.status) <= {"local", "exact"}
+    assert found.method == method
+
+
+def test_methods_that_are_not_built_are_absent(network):
+    assert set(METHODS) == {"auto", "local", "exact"}
+    with pytest.raises(DataError, match="no method 'bounds'; the methods are auto, local, exact"):
+        explain_rows(network, X, method="bounds")
+
+
+@pytest.mark.parametrize("output", [2, -1, [0, 5]])
+def test_an_output_that_is_not_there_is_refused(network, output):
+    with pytest.raises(DataError, match="the network has 2, counted from 0"):
+        explain_rows(network, X, output=output)
+
+
+def test_a_row_outside_the_converted_domain_is_refused(shallow):
+    with pytest.raises(DataError, match="row 1 lies outside the converted domain"):
+        explain_rows(shallow, [[0, 0, 0], [0, 2, 0]])
+
+
+def test_a_background_row_outside_the_converted_domain_is_refused(shallow):
+    with pytest.raises(DataError, match="row 1 of the background lies outside the converted domain"):
+        explain_rows(shallow, X, background=[[0, 0, 0], [0, 2, 0]])
+
+
+def test_a_shrunk_background_lies_in_a_box_of_the_data(network):
+    data = np.random.default_rng(1).normal(size=(150, 3))
+    shallow = shallow_network(enumerate_regions(network, Box(data.min(axis=0), data.max(axis=0))))
+    assert len(explain_rows(shallow, data, method="local").background.X) == 100
+
+
+def test_hybrids_outside_a_polytope_are_the_networks_own(network):
+    # the triangle x, y, z >= 0, x + y + z <= 1 does not hold the hybrid (1, 0, 1) of (1, 0, 0) and (0, 0, 1)
+    A = np.concatenate([-np.eye(3), np.ones((1, 3))])
+    shallow = shallow_network(enumerate_regions(network, Polytope(A, np.array([0.0, 0.0, 0.0, 1.0]))))
+    x, b = np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 0.0, 1.0]])
+    found = explain_rows(shallow, x, background=b)
+    np.testing.assert_allclose(found.phi, explain_rows(network, x, background=b).phi, atol=1e-10)
+    assert found.status == ("exact",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1.0, 2.0]], "takes 3 inputs"),
+        ([[1.0, 2.0, np.nan]], "row 0 of the data holds NaN"),
+        ([["a", 1, 2]], "must be numbers"),
+    ],
+)
+def test_rows_that_do_not_fit_are_one_clear_error(network, rows, message):
+    with pytest.raises(DataError, match=message):
+        explain_rows(network, rows)
+    with pytest.raises(DataError, match=message):
+        explain_rows(network, X, background=rows)
+
+
+def test_frames_and_tables_are_matched_by_name(network):
+    import pandas as pd
+
+    frame = pd.DataFrame(X[:, [2, 0, 1]], columns=["=sugar", "age", "bmi"]).assign(name="Ada")
+    table = DataTable(("=sugar", "age", "bmi"), X[:, [2, 0, 1]])
+    expected = explain_rows(network, X)
+    for given in (frame, table):
+        found = explain_rows(network, given, background=given)
+        np.testing.assert_array_equal(found.X, X)
+        np.testing.assert_allclose(found.phi, expected.phi)
+
+
+def test_weights_of_a_background_count(network):
+    B = X[:2]
+    thrice = explain_rows(network, X, background=np.concatenate([B[:1]] * 3 + [B[1:]]))
+    weighted = explain_rows(network, X, background=Background(B, np.array([3.0, 1.0])))
+    np.testing.assert_allclose(weighted.phi, thrice.phi, atol=1e-12)
+    np.testing.assert_allclose(weighted.base_value, thrice.base_value)
+
+
+# --- files
+
+CONTRACT = [
+    "row",
+    "output",
+    "prediction",
+    "base_value",
+    "shap_age",
+    "shap_bmi",
+    "shap_=sugar",
+    "region",
+    "status",
+    "gap",
+]
+
+
+def test_the_table_has_the_columns_of_the_contract_first(shallow):
+    found = explain_rows(shallow, X, method="local")
+    names, columns = attribution_table(found)
+    assert names[: len(CONTRACT)] == CONTRACT
+    assert {len(column) for column in columns} == {14}
+    line = dict(zip(names, (column[5] for column in columns), strict=True))  # row 2, output 1
+    assert (line["row"], line["output"]) == (2, 1)
+    assert line["prediction"] == found.prediction[2, 1]
+    assert line["base_value"] == found.base_value[1]
+    assert line["shap_bmi"] == found.phi[2, 1, 1]
+    assert line["region"] == found.region[2]
+    assert line["status"] == found.status[2]
+    assert line["gap"] == pytest.approx(
+        sum(line[name] for name in CONTRACT[4:7]) - (line["prediction"] - line["base_value"])
+    )
+    assert max_additivity_gap(found) == max(abs(columns[names.index("gap")]))
+
+
+def test_output_numbers_are_the_networks_own(network):
+    names, columns = attribution_table(explain_rows(network, X, output=1))
+    assert set(columns[names.index("output")].tolist()) == {1}
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_every_format_holds_the_values_in_full_precision(shallow, tmp_path, ending):
+    found = explain_rows(shallow, X, method="local")
+    path = tmp_path / f"shap{ending}"
+    write_attribution(found, path)
+    if ending == ".npz":
+        with np.load(path, allow_pickle=False) as stored:
+            np.testing.assert_array_equal(stored["shap_values"], found.phi)
+            np.testing.assert_array_equal(stored["status"], found.status)
+            np.testing.assert_array_equal(stored["distance"], found.distance)
+        return
+    if ending == ".json":
+        document = json.loads(path.read_text())
+        assert document["status"] == {"local": 7}
+        row = document["rows"][5]
+        assert [name for name in row if name != "local_model"][: len(CONTRACT)] == CONTRACT
+        assert row["shap_bmi"] == found.phi[2, 1, 1]
+        assert row["local_model"]["slopes"]["bmi"] == found.alpha[2, 1, 1]
+        assert row["local_model"]["constant"] == found.beta[2, 1]
+        return
+    table = read_table(path)
+    values = match = table.values[:, [table.names.index(name) for name in CONTRACT[4:7]]]
+    np.testing.assert_array_equal(match, found.phi.reshape(14, 3))
+    assert len(values) == 14
+
+
+def test_an_unknown_ending_of_the_output_lists_the_known_ones(network, tmp_path):
+    with pytest.raises(OutputError, match=r"\.csv, \.parquet, \.json, \.npz"):
+        write_attribution(explain_rows(network, X), tmp_path / "shap.xlsx")
+
+
+def test_a_region_without_a_boundary_is_null_in_json(tmp_path):
+    write_attribution(explain_rows(NAMED["linear"].network, np.eye(2)), tmp_path / "shap.json")
+    assert json.loads((tmp_path / "shap.json").read_text())["rows"][0]["distance"] is None
