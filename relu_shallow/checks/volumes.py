@@ -1,0 +1,51 @@
+"""Whether the regions fill the domain: their lengths, areas or volumes add up to its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from relu_shallow.checks.counting import (
+    DIMENSIONS,
+    MOST_VOLUMES,
+    domain_rows,
+    domain_volume,
+    free_inputs,
+    region_volume,
+)
+from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
+from relu_shallow.precision import VOLUME
+from relu_shallow.shallow.table import Table
+
+
+def check_volumes(table: Table, domain: Domain) -> tuple[bool | None, str]:
+    """(whether they add up, figures), or (None, why the question does not arise)."""
+    if isinstance(domain, WholeSpace):
+        return None, "the whole space has no volume"
+    dimension = int(free_inputs(domain, table.network.inputs).sum())
+    if not 1 <= dimension <= DIMENSIONS:
+        return None, f"they are computed in 1 to {DIMENSIONS} dimensions, the domain has {dimension}"
+    if table.regions > MOST_VOLUMES and dimension > 1:
+        return None, f"they are computed for up to {MOST_VOLUMES} regions, there are {table.regions}"
+    if isinstance(domain, Polytope) and not _bounded(domain):
+        return None, "the domain is unbounded"
+    from scipy.spatial import QhullError
+
+    whole = domain_volume(domain, table.witnesses[0])
+    try:
+        parts = np.array([region_volume(table, region, domain) for region in range(table.regions)])
+    except (ValueError, QhullError) as error:
+        return False, f"a region has no volume: {str(error).splitlines()[0]}"
+    off = abs(float(parts.sum()) - whole) / whole
+    what = {1: "lengths", 2: "areas", 3: "volumes"}[dimension]
+    return bool(off <= VOLUME), f"{what} of {table.regions} regions sum to {parts.sum():.12g} of {whole:.12g}"
+
+
+def _bounded(domain: Box | Polytope) -> bool:
+    """Whether no direction stays inside for ever."""
+    from scipy.optimize import linprog
+
+    A, _ = domain_rows(domain)
+    n = A.shape[1]
+    ends = [linprog(sign * np.eye(n)[axis], A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1)).fun
+            for axis in range(n) for sign in (-1, 1)]  # fmt: skip
+    return all(end > -0.5 for end in ends)  # an unbounded direction reaches the bound of 1
