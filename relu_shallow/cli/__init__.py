@@ -36,7 +36,7 @@ class CommandLine(click.Group):
             status = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:  # `predict ... | head`: the reader has all it wanted
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _abandon_stdout()
             return DONE
         except KeyboardInterrupt:
             click.echo("\n" * sys.stderr.isatty() + "interrupted; outputs are as they were before", err=True)
@@ -102,8 +102,17 @@ def report_defect(kind: type[BaseException], error: BaseException, trace: Traceb
 
 
 def _fail(message: str) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_stdout()
     click.echo(f"relu-shallow: {' '.join(message.split())}", err=True)
     sys.exit(BAD_INPUT)
+
+
+def _abandon_stdout() -> None:
+    """Sends what stdout still holds nowhere, or Python would try again on exit and fail with a status of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_hint(error: click.ClickException) -> str:

@@ -95,13 +95,15 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
 
 
 def _target(model: str, out: str | None) -> Path:
-    """Where the result goes; never over the model itself."""
-    from relu_shallow.errors import OutputError
-    from relu_shallow.shallow.store import ENDING
+    """Where the result goes; never over the model itself, which must not be a result already."""
+    from relu_shallow.errors import ModelError, OutputError
+    from relu_shallow.shallow.store import ENDING, is_shallow_file
 
     target = Path(out) if out else Path(model).parent / (Path(model).stem + ENDING)
     if target.exists() and Path(model).exists() and target.samefile(model):
         raise OutputError(f"the output {target} is the model itself; name another file with -o")
+    if Path(model).is_file() and is_shallow_file(model):
+        raise ModelError(f"{model} is already a converted network; give the model it was made from")
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,6 @@ def put_table(out: str | None, names: Sequence[str], columns: Sequence[Any]) -> 
     from relu_shallow.data import write_csv, write_table
 
     if out is None:
-        write_csv(click.get_text_stream("stdout"), names, columns)
+        write_csv(sys.stdout, names, columns)
     else:
         write_table(Path(out), names, columns)

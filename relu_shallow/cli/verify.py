@@ -37,9 +37,11 @@ def command(shallow: str, model: str | None, data: str | None, as_json: bool, **
     result = verify(converted, original, rows)
     if as_json:
         checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in result.checks]
-        print_json({"ok": result.ok, "checks": checks})
+        print_json({"ok": result.ok, "checks": checks, "left_out": result.left_out})
     else:
         for check in result.checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+        for reason in result.left_out:
+            click.echo(f"--    left out: {reason}")
         click.echo("the shallow network equals the deep one" if result.ok else "the two are NOT the same function")
     return DONE if result.ok else NO

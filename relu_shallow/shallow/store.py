@@ -87,7 +87,7 @@ def content_hash(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> 
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(memoryview(array.reshape(-1).view(np.uint8)))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
