@@ -138,16 +138,18 @@ def _table(names: tuple[str, ...], columns: Sequence[Sequence[Any]], named: bool
 def _parse(name: str, cells: Sequence[Any]) -> tuple[Float[np.ndarray, " rows"], str]:
     """One column as float64 (NaN where no finite number) and a sentence about its first bad cell, if any."""
     try:
-        column = np.array([float(cell) for cell in cells], dtype=np.float64)
-        if np.isfinite(column).all() and not (cells and any("_" in cell for cell in cells if isinstance(cell, str))):
-            return column, ""
+        column = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+        doubtful = isinstance(cells[0] if cells else None, str) and "_" in "".join(cells)  # float() reads 1_000
     except (TypeError, ValueError, OverflowError):
-        pass
-    column = np.array([_number(cell) for cell in cells], dtype=np.float64)
-    row = int(np.argmax(~np.isfinite(column)))
-    cell = cells[row]
-    held = "is empty" if cell is None or cell == "" else f"holds {str(cell)[:40]!r}, which is not a finite number"
-    return column, f"row {row} of the data (counted from 0), column {name!r}, {held}"
+        doubtful = True
+    if doubtful:
+        column = np.array([_number(cell) for cell in cells], dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(column))
+    if not len(bad):
+        return column, ""
+    shown = str(cells[bad[0]]).strip()
+    held = f"holds {shown[:40]!r}, which is not a finite number" if shown and cells[bad[0]] is not None else "is empty"
+    return column, f"row {bad[0]} of the data (counted from 0), column {name!r}, {held}"
 
 
 def _number(cell: Any) -> float:
@@ -187,7 +189,8 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
     ragged = next((i for i, row in enumerate(rows) if len(row) != len(names)), None)
     if ragged is not None:
         raise DataError(f"row {ragged} of {path.name} (counted from 0) has {len(rows[ragged])} cells, not {len(names)}")
-    return _table(names, [[row[i].strip() for row in rows] for i in range(len(names))], named=not no_header)
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return _table(names, columns, named=not no_header)
 
 
 def _check_names(path: Path, names: tuple[str, ...]) -> None:
