@@ -2,8 +2,8 @@
 
 A cell is {y : A_i y + b_i >= 0} inside the unit box. The arrays, all owned by the caller:
 
-    AT     (d + 1, rows)  row i of A is AT[:d, i], of unit norm; AT[d, i] is -nu_i (used by the inscribed ball only);
-                          row 0 is the ball's own "r >= 0" and is all zero in the first d coordinates
+    AT     (D, rows)      row i of A is AT[:d, i], of unit norm; AT[d, i] is -nu_i (used by the inscribed ball only);
+                          row 0 is the ball's own "r >= 0" and is all zero in the first d coordinates; D is `padded(d)`
     b      (rows,)        constants b_i
     slack  (rows,)        A_i y + b_i at the current vertex
     y      (d,)           the current vertex
@@ -22,6 +22,11 @@ FAST = {"nnan", "nsz", "contract"}
 
 REACHED, OPTIMAL, GAVE_UP = 1, 0, -1
 LPS, PIVOTS, REFACTORED = 0, 1, 2
+
+
+def padded(d: int) -> int:
+    """How many coordinates the arrays AT and edge hold for d and the ball's radius: a multiple of four."""
+    return 4 * ((d + 4) // 4)
 
 
 @njit(cache=True, nogil=True)
@@ -75,6 +80,23 @@ def refresh_slack(AT, b, slack, y, rows, d):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
+def smallest(values, count):
+    """The least of the first `count` values; four chains, since one would wait for each comparison in turn."""
+    a = b = c = d = np.inf
+    i = 0
+    while i + 3 < count:
+        a = min(a, values[i])
+        b = min(b, values[i + 1])
+        c = min(c, values[i + 2])
+        d = min(d, values[i + 3])
+        i += 4
+    while i < count:
+        a = min(a, values[i])
+        i += 1
+    return min(min(a, b), min(c, d))
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
 def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edge, denom, ratio, scratch, counters, limits):
     """Climbs h . y + constant from the current vertex until it exceeds `target` or is proved maximal.
 
@@ -91,8 +113,11 @@ def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edg
     for k in range(d):
         value += h[k] * y[k]
         size += abs(h[k])
+    flat = (price_tolerance * size) ** 2
     degenerate = 0
-    for step in range(most):
+    for k in range(d, len(edge)):
+        edge[k] = 0.0
+    for _ in range(most):
         if value > target:
             return REACHED
         # steepest edge: the rise per unit length; under suspicion of cycling the lowest row index (Bland)
@@ -110,39 +135,43 @@ def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edg
                 squared = 0.0
                 for k in range(d):
                     squared += binv[k, i] * binv[k, i]
-                norm = np.sqrt(squared)
-                rise = price[i] / norm
-                if rise <= price_tolerance * size:
+                rise = price[i] * price[i]
+                if rise <= flat * squared:
                     continue
                 if degenerate > patience:
                     if leaving < 0 or basis[i] < basis[leaving]:
-                        leaving, length = i, norm
-                elif rise > best:
-                    best, leaving, length = rise, i, norm
+                        leaving, length = i, squared
+                elif rise > best * squared:
+                    best, leaving, length = rise / squared, i, squared
         if leaving < 0:
             return OPTIMAL
+        length = np.sqrt(length)
         for k in range(d):
             edge[k] = binv[k, leaving] / length
+        # how fast each row falls along the edge, four coordinates at a time (AT and edge end in zeros)
         for i in range(rows):
-            denom[i] = 0.0
-        for k in range(d):
-            step_k = edge[k]
+            denom[i] = AT[0, i] * edge[0] + AT[1, i] * edge[1] + AT[2, i] * edge[2] + AT[3, i] * edge[3]
+        for k in range(4, d, 4):
             for i in range(rows):
-                denom[i] += AT[k, i] * step_k
-        # ratio test: the first row that reaches zero; among ties the steepest (or, under Bland, the lowest index)
-        # (Harris: every row may give way by `give`, which buys pivots away from zero)
+                denom[i] += (AT[k, i] * edge[k] + AT[k + 1, i] * edge[k + 1] + AT[k + 2, i] * edge[k + 2]
+                             + AT[k + 3, i] * edge[k + 3])  # fmt: skip
+        # ratio test: the first row that reaches zero, where every row may give way by `give` (Harris); of the rows
+        # passed by then the steepest, which keeps pivots away from zero (or, under Bland, the lowest index)
         for i in range(rows):
             ratio[i] = (max(slack[i], 0.0) + give) / -denom[i] if denom[i] < -flattest else np.inf
-        reach = np.inf
-        for i in range(rows):
-            reach = min(reach, ratio[i])
+        reach = smallest(ratio, rows)
         if reach == np.inf:
             return GAVE_UP
-        entering = -1
         for i in range(rows):
-            if ratio[i] <= reach or (denom[i] < -flattest and slack[i] <= -denom[i] * reach):
-                if entering < 0 or (degenerate <= patience and denom[i] < denom[entering]):
-                    entering = i
+            ratio[i] = denom[i] if slack[i] + denom[i] * reach <= 0.0 else 0.0
+        entering = 0
+        if degenerate > patience:
+            while ratio[entering] >= -flattest:
+                entering += 1
+        else:
+            steepest = smallest(ratio, rows)
+            while ratio[entering] != steepest:
+                entering += 1
         reach = max(slack[entering], 0.0) / -denom[entering]
         counters[PIVOTS] += 1
         degenerate = degenerate + 1 if reach <= flattest else 0

@@ -16,10 +16,10 @@ The inactive child is visited first, so regions leave in the order of their patt
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import GAVE_UP, LPS, OPTIMAL, PIVOTS, REACHED, climb, refactor, refresh_slack, safe_maximum
+from relu_shallow.lp.kernel import OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED, FLAT = 0, 1, 2, 3
-UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED = 3, 4, 5, 6, 7, 8, 9, 10
+UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED, EXACT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 COUNTERS = 16
 
 
@@ -190,37 +190,41 @@ def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spre
             spread[q] += abs(Z[c, q]) * size
     for q in range(neurons):
         signed = middle[q] if flags[q] & 1 else -middle[q]
-        if not signed > spread[q] and lo[q] != hi[q]:
-            return False
+        if signed > spread[q] or lo[q] == hi[q]:
+            continue
+        if spread[q] == 0.0 and middle[q] == 0.0 and not flags[q] & 1:
+            continue  # exactly the zero function
+        return False
     return True
 
 
 @njit(cache=True, nogil=True)
 def search(
-    net, chart, node, out_flags, out_points, out_radii, out_sure, front_length, front_flags, front_points, front_basis,
-    control, counters, limits,
+    net, chart, node, out_flags, out_points, out_radii, front_length, front_flags, front_points, front_basis,
+    open_length, open_flags, open_basis, control, counters, limits,
 ):  # fmt: skip
     """Lists the regions below a node until done, the output is full or control[0] is set.
 
     `net` = (WT, woff, bias, off, lo, hi); `chart` = (Z1, E1, e, AT, b, error, inverse scale);
-    `node` = (number of decided neurons, flags, vertex, basis). Returns (status, regions, frontier nodes): the frontier
-    holds what was left, deepest (first in order) first.
+    `node` = (number of decided neurons, flags, vertex, basis). Returns (status, regions, frontier nodes, open nodes):
+    the frontier holds what was left, deepest (first in order) first; the open nodes are those whose next neuron (or,
+    with all decided, whose region) rounding leaves undecided, and nothing below them was searched.
     """
     WT, woff, bias, off, lo, hi = net
     Z1, E1, e, start_AT, start_b, start_error, inverse_scale = chart
     decided, start_flags, start_y, start_basis = node
-    relative, side, rounding = limits[5], limits[6], limits[7]
+    relative, side, rounding, skewed = limits[5], limits[6], limits[7], limits[11]
     layers = len(off) - 1
     neurons = off[layers]
     d = len(e) - 1
     first_rows = len(start_b)
     cap = first_rows + neurons + 1
 
-    AT = np.zeros((d + 1, cap))
+    AT = np.zeros((4 * ((d + 4) // 4), cap))
     b = np.zeros(cap)
     error = np.zeros(cap)
     slack = np.zeros(cap)
-    AT[:, :first_rows] = start_AT
+    AT[: d + 1, :first_rows] = start_AT
     b[:first_rows] = start_b
     error[:first_rows] = start_error
     rows = first_rows
@@ -229,11 +233,11 @@ def search(
     binv = np.zeros((d, d))
     scratch = np.zeros((d + 1, 2 * d + 2))
     price = np.zeros(d + 1)
-    edge = np.zeros(d + 1)
+    edge = np.zeros(len(AT))
     denom = np.zeros(cap)
     ratio = np.zeros(cap)
     h = np.zeros(d)
-    minus = np.zeros(d)
+    goal = np.zeros(d)
     big = (np.zeros(cap), np.zeros(d + 1), np.zeros(d + 1, np.int64), np.zeros((d + 1, d + 1)), np.zeros(d + 1))
 
     Z = np.zeros((d + 1, neurons))
@@ -259,7 +263,9 @@ def search(
     frame_binv = np.empty((neurons + 1, d, d))
     depth = 0
     found = 0
+    opened = 0
     status = DONE
+    home = np.zeros(d, np.int64)
     # a proof by LP that neuron q has one sign: the side, the last row it used, and that row's time stamp
     proof_side = np.zeros(neurons, np.int64)
     proof_row = np.zeros(neurons, np.int64)
@@ -281,7 +287,7 @@ def search(
             add_row(AT, b, error, rows, 1.0 if active else -1.0, h, constant, doubt, nu, d)
             rows += 1
     if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
-        return FLAT, 0, 0
+        return FLAT, 0, 0, 0
     entering = True
     if decided == off[layer + 1] and layer < layers - 1 and decided > 0:
         layer += 1
@@ -329,139 +335,147 @@ def search(
                 counters[REUSED] += 1
                 q += 1
                 continue
+            undecided = True
             constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
             if size == 0.0:
-                # constant on the cell to within the error, and not clearly of one sign: inactive
-                if E[q] > 0.0:
-                    counters[UNDECIDED] += 1
-                flags[q] = 0
-                slope[q] = lo[q]
-                q += 1
-                continue
-            threshold = side * doubt
-            value = constant
-            for k in range(d):
-                value += h[k] * y[k]
-                minus[k] = -h[k]
-            seen = 0
-            if value > threshold:
-                seen = 1
-            elif value < -threshold:
-                seen = -1
-            cut = False
-            kept = False
-            tries = 0
-            while True:
-                # remember the vertex that shows one side; climb towards the other
-                if seen != 0 and not kept:
-                    kept = True
-                    for k in range(d):
-                        frame_y[depth, k] = y[k]
-                        frame_basis[depth, k] = basis[k]
-                        for t in range(d):
-                            frame_binv[depth, k, t] = binv[k, t]
-                if seen <= 0:
-                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, constant, threshold, price, edge, denom, ratio,
-                                   scratch, counters, limits)  # fmt: skip
-                else:
-                    result = climb(AT, b, slack, y, basis, binv, rows, d, minus, -constant, threshold, price, edge,
-                                   denom, ratio, scratch, counters, limits)  # fmt: skip
-                if result == REACHED:
-                    if seen != 0:
-                        cut = True
-                        break
-                    seen = 1
+                # constant on the cell to within the error, and not clearly of one sign: inactive if exactly zero
+                if E[q] == 0.0:
+                    flags[q] = 0
+                    slope[q] = lo[q]
+                    q += 1
                     continue
-                proved = False
-                if result == OPTIMAL:
-                    if seen <= 0:
-                        bound = safe_maximum(AT, b, error, basis, d, h, constant, price, relative)
-                    else:
-                        bound = safe_maximum(AT, b, error, basis, d, minus, -constant, price, relative)
-                    proved = bound + doubt < 0.0
-                if proved:
-                    if seen == 0:
-                        seen = -1
-                    # the proof holds wherever its rows do: remember the last of them and when it was written
-                    highest = 0
-                    for k in range(d):
-                        if price[k] < 0.0:
-                            highest = max(highest, basis[k])
-                    proof_row[q] = highest
-                    proof_stamp[q] = row_stamp[highest]
-                    proof_side[q] = seen
-                    break
-                if tries == 0:
-                    tries = 1
-                    if refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
-                        continue
-                if seen == 0:
-                    # no positive point: is there a negative one? (tries stays 1: only the answer's count is at stake)
-                    result = climb(AT, b, slack, y, basis, binv, rows, d, minus, -constant, threshold, price, edge,
-                                   denom, ratio, scratch, counters, limits)  # fmt: skip
+                for k in range(d):
+                    home[k] = basis[k]
+            else:
+                threshold = side * doubt
+                value = constant
+                for k in range(d):
+                    value += h[k] * y[k]
+                    home[k] = basis[k]
+                seen = 0
+                if value > threshold:
+                    seen = 1
+                elif value < -threshold:
                     seen = -1
-                if result == GAVE_UP:
-                    counters[UNPROVED] += 1
+                cut = False
+                kept = False
+                for attempt in range(3):
+                    # keep the vertex that shows one side; climb towards the other
+                    if seen != 0 and not kept:
+                        kept = True
+                        for k in range(d):
+                            frame_y[depth, k] = y[k]
+                            frame_basis[depth, k] = basis[k]
+                            for t in range(d):
+                                frame_binv[depth, k, t] = binv[k, t]
+                    side_sign = 1.0 if seen <= 0 else -1.0
+                    for k in range(d):
+                        goal[k] = side_sign * h[k]
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, goal, side_sign * constant, threshold, price,
+                                   edge, denom, ratio, scratch, counters, limits)  # fmt: skip
+                    if result == REACHED:
+                        if seen == 0:
+                            seen = 1
+                            continue
+                        refresh_slack(AT, b, slack, y, rows, d)
+                        worst = 0.0
+                        for t in range(rows):
+                            worst = min(worst, slack[t])
+                        if worst > -skewed:
+                            cut = True
+                            undecided = False
+                            break
+                    elif result == OPTIMAL:
+                        bound = safe_maximum(AT, b, error, basis, d, goal, side_sign * constant, price, relative)
+                        if bound + doubt < 0.0:
+                            if seen == 0:
+                                seen = -1
+                            # the proof holds wherever its rows do: remember the last of them and when it was written
+                            highest = 0
+                            for k in range(d):
+                                if price[k] < 0.0:
+                                    highest = max(highest, basis[k])
+                            proof_row[q] = highest
+                            proof_stamp[q] = row_stamp[highest]
+                            proof_side[q] = seen
+                            undecided = False
+                            break
+                    if attempt > 0 or not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
+                        break
+            if undecided:
+                # for exact arithmetic: hand the node back and leave its subtree
                 counters[UNDECIDED] += 1
-                break
-            if not cut:
+                open_length[opened] = q
+                for t in range(q):
+                    open_flags[opened, t] = flags[t]
+                for k in range(d):
+                    open_basis[opened, k] = home[k]
+                opened += 1
+            elif not cut:
                 flags[q] = 1 if seen > 0 else 0
                 slope[q] = hi[q] if seen > 0 else lo[q]
                 q += 1
                 continue
-            worst = 0.0
-            refresh_slack(AT, b, slack, y, rows, d)
-            for t in range(rows):
-                worst = min(worst, slack[t])
-            if worst < -1e-11: counters[11]+=1
-            if worst < -1e-13: counters[12]+=1
-            if seen < 0:
-                # the frame keeps the active child's vertex, the search goes on from the inactive one's
-                for k in range(d):
-                    y[k], frame_y[depth, k] = frame_y[depth, k], y[k]
-                    basis[k], frame_basis[depth, k] = frame_basis[depth, k], basis[k]
-                    for t in range(d):
-                        binv[k, t], frame_binv[depth, k, t] = frame_binv[depth, k, t], binv[k, t]
-            add_row(AT, b, error, rows, -1.0, h, constant, doubt, nu, d)
-            frame_neuron[depth] = q
-            frame_rows[depth] = rows
-            depth += 1
-            clock += 1
-            row_stamp[rows] = clock
-            rows += 1
-            if seen < 0:
-                refresh_slack(AT, b, slack, y, rows, d)
             else:
-                value = -constant
-                for k in range(d):
-                    value -= h[k] * y[k]
-                slack[rows - 1] = value
-            flags[q] = 2
-            slope[q] = lo[q]
-            q += 1
-            continue
+                if seen < 0:
+                    # the frame keeps the active child's vertex, the search goes on from the inactive one's
+                    for k in range(d):
+                        y[k], frame_y[depth, k] = frame_y[depth, k], y[k]
+                        basis[k], frame_basis[depth, k] = frame_basis[depth, k], basis[k]
+                        for t in range(d):
+                            binv[k, t], frame_binv[depth, k, t] = frame_binv[depth, k, t], binv[k, t]
+                add_row(AT, b, error, rows, -1.0, h, constant, doubt, nu, d)
+                frame_neuron[depth] = q
+                frame_rows[depth] = rows
+                depth += 1
+                clock += 1
+                row_stamp[rows] = clock
+                rows += 1
+                if seen < 0:
+                    refresh_slack(AT, b, slack, y, rows, d)
+                else:
+                    value = -constant
+                    for k in range(d):
+                        value -= h[k] * y[k]
+                    slack[rows - 1] = value
+                flags[q] = 2
+                slope[q] = lo[q]
+                q += 1
+                continue
 
-        if layer < layers - 1:
+        elif layer < layers - 1:
             layer += 1
             forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
             entering = True
             continue
 
-        # a leaf
-        result = witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch, counters, limits)
-        for k in range(neurons):
-            out_flags[found, k] = flags[k] & 1
-        for k in range(d):
-            out_points[found, k] = big[1][k]
-        out_radii[found] = big[1][d]
-        out_sure[found] = big[1][d] > 0.0 and surely_inside(
-            Z, E, flags, lo, hi, big[1], neurons, d, relative, middle, spread
-        )
-        found += 1
-        counters[REGIONS] += 1
+        else:
+            # a leaf: a region if its ball's centre proves it
+            for k in range(d):
+                home[k] = basis[k]
+            before = counters[1]
+            witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch, counters, limits)
+            counters[12] += counters[1] - before
+            inside = surely_inside(Z, E, flags, lo, hi, big[1], neurons, d, relative, middle, spread)
+            if inside and big[1][d] > 0.0:
+                for k in range(neurons):
+                    out_flags[found, k] = flags[k] & 1
+                for k in range(d):
+                    out_points[found, k] = big[1][k]
+                out_radii[found] = big[1][d]
+                found += 1
+                counters[REGIONS] += 1
+            else:
+                counters[UNPROVED] += 1
+                open_length[opened] = neurons
+                for t in range(neurons):
+                    open_flags[opened, t] = flags[t]
+                for k in range(d):
+                    open_basis[opened, k] = home[k]
+                opened += 1
         if depth == 0:
             break
-        if found == len(out_radii) or control[0] != 0:
+        if found == len(out_radii) or opened == len(open_length) or control[0] != 0:
             status = FULL if control[0] == 0 else STOPPED
             break
         depth -= 1
@@ -497,4 +511,4 @@ def search(
                 front_points[left, t] = frame_y[k, t]
                 front_basis[left, t] = frame_basis[k, t]
             left += 1
-    return status, found, left
+    return status, found, left, opened

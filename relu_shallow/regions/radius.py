@@ -25,7 +25,7 @@ def ball_in_box(A, b, limits):
     """
     rows, d = A.shape
     total = 2 + 2 * d + rows
-    AT = np.zeros((d + 1, total))
+    AT = np.zeros((4 * ((d + 4) // 4), total))
     constants = np.ones(total)
     AT[d, 1] = -1.0
     constants[1] = 4.0
@@ -49,7 +49,7 @@ def ball_in_box(A, b, limits):
     basis[d] = blocking
     y, slack, binv = np.zeros(d + 1), np.zeros(total), np.zeros((d + 1, d + 1))
     scratch = np.zeros((d + 1, 2 * d + 2))
-    price, edge, denom, ratio = np.zeros(d + 1), np.zeros(d + 1), np.zeros(total), np.zeros(total)
+    price, edge, denom, ratio = np.zeros(d + 1), np.zeros(len(AT)), np.zeros(total), np.zeros(total)
     h = np.zeros(d + 1)
     h[d] = 1.0
     refactor(AT, constants, slack, y, basis, binv, total, d + 1, scratch)

@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float, UInt8
 from relu_shallow.domain import Domain, WholeSpace, fit
 from relu_shallow.lp import BACKENDS
 from relu_shallow.network import Network, activation_patterns
+from relu_shallow.lp.kernel import LPS, PIVOTS
 from relu_shallow.regions.charts import Chart, charts_of
+from relu_shallow.regions.kernel import EXACT, REGIONS
 from relu_shallow.regions.partition import Effort, Level, Partition, pack, sort_order
 
 LP_CHOICES = ("kernel", *BACKENDS)
@@ -71,8 +73,8 @@ def enumerate_regions(
     charts = charts_of(network, domain)
     if network.neurons == 0 or charts[0].dimension == 0:
         return _single_region(network, domain, charts[0])
-    budget = Budget(max_regions or np.inf, time.monotonic() + time_limit if time_limit is not None else np.inf)
-    roots = _roots(network, charts)
+    budget = Budget(float(max_regions or np.inf), time.monotonic() + time_limit if time_limit is not None else np.inf)
+    roots = _roots(network, domain, charts)
     complete = _work(list(roots), max(1, workers), budget, progress)
     return _merge(network, domain, charts, roots, complete, budget, start)
 
@@ -84,12 +86,12 @@ def ensure_compiled(announce: Callable[[str], None]) -> float:
     return compile_kernel(announce)
 
 
-def _roots(network: Network, charts: Sequence[Chart]) -> list[Task]:
+def _roots(network: Network, domain: Domain, charts: Sequence[Chart]) -> list[Task]:
     """One task for each chart, its root node."""
     from relu_shallow.regions.kernel import COUNTERS
     from relu_shallow.regions.task import lay_out, root
 
-    problems = [lay_out(network, chart) for chart in charts]
+    problems = [lay_out(network, domain, chart) for chart in charts]
     nodes = [root(problem, chart.dimension) for problem, chart in zip(problems, charts, strict=True)]
     return [
         Task(problem, (node,), np.zeros(COUNTERS, np.int64))
@@ -114,7 +116,7 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
         try:
             while pending or running:
                 now = time.monotonic()
-                found = finished + sum(int(task.counters[5]) for task in running.values())
+                found = finished + sum(int(task.counters[REGIONS]) for task in running.values())
                 spent = found >= budget.regions or now >= budget.deadline
                 if spent and not running:
                     break
@@ -177,7 +179,7 @@ class Found:
     bits: UInt8[np.ndarray, "regions bytes"]
     witnesses: Float[np.ndarray, "regions inputs"]
     radii: Float[np.ndarray, " regions"]
-    sure: Bool[np.ndarray, " regions"]
+    witnessed: Bool[np.ndarray, " regions"]
 
 
 def _merge(
@@ -200,20 +202,20 @@ def _merge(
         points = np.concatenate([batch.points for batch in batches])
         parts.append(Found(
             np.concatenate([batch.bits for batch in batches]), chart.to_input(points),
-            np.concatenate([batch.radii for batch in batches]), np.concatenate([batch.sure for batch in batches]),
+            np.concatenate([batch.radii for batch in batches]), np.concatenate([batch.witnessed for batch in batches]),
         ))  # fmt: skip
-    merged = parts[0] if len(charts) == 1 else _first_of_each(parts)
+    merged = parts[0] if len(parts) == 1 and not counters[EXACT] else _first_of_each(parts)
     if len(merged.bits) > budget.regions:
         keep = slice(int(budget.regions))
-        merged = Found(merged.bits[keep], merged.witnesses[keep], merged.radii[keep], merged.sure[keep])
+        merged = Found(merged.bits[keep], merged.witnesses[keep], merged.radii[keep], merged.witnessed[keep])
         complete = False
     radii = merged.radii
     if len(charts) > 1:
         from relu_shallow.regions.radius import inscribed_radii
 
         radii = inscribed_radii(network, domain, merged.bits, merged.witnesses)
-    level: Level = "witnessed" if bool(merged.sure.all()) else "uncertified"
-    effort = Effort(int(counters[0]), int(counters[1]), int(counters[3] + counters[4]), time.perf_counter() - start)
+    level: Level = "witnessed" if bool(merged.witnessed.all()) else "uncertified"
+    effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), int(counters[EXACT]), time.perf_counter() - start)
     return Partition(network, domain, merged.bits, merged.witnesses, radii, complete, level, effort)
 
 
@@ -222,12 +224,12 @@ def _first_of_each(parts: Sequence[Found]) -> Found:
     bits = np.concatenate([part.bits for part in parts])
     witnesses = np.concatenate([part.witnesses for part in parts])
     radii = np.concatenate([part.radii for part in parts])
-    sure = np.concatenate([part.sure for part in parts])
+    witnessed = np.concatenate([part.witnessed for part in parts])
     order = sort_order(bits)  # stable: within a pattern the first chart comes first
     new = np.ones(len(order), dtype=bool)
     new[1:] = (bits[order[1:]] != bits[order[:-1]]).any(axis=1)
     keep = order[new]
-    return Found(bits[keep], witnesses[keep], radii[keep], sure[keep])
+    return Found(bits[keep], witnesses[keep], radii[keep], witnessed[keep])
 
 
 def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from relu_shallow.domain import Domain
 from relu_shallow.errors import DomainError
-from relu_shallow.lp.kernel import REACHED, climb, refresh_slack
+from relu_shallow.lp.exact import Vertex
+from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
 from relu_shallow.network import Network, dense
 from relu_shallow.precision import chart_error, rows_error, search_limits
 from relu_shallow.regions.charts import Chart
-from relu_shallow.regions.kernel import COUNTERS, search
+from relu_shallow.regions.exact import ExactProblem, cell_rows, interior, lay_out_exactly, same_pattern, sides
+from relu_shallow.regions.kernel import COUNTERS, EXACT, search
 from relu_shallow.regions.partition import pack
+
+OPEN_NODES = 256  # undecided nodes that one call of the kernel may hand back
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +31,14 @@ class Problem:
     chart: tuple[np.ndarray, ...]
     limits: Float[np.ndarray, " limits"]
     ball_unit: float
-    neurons: int
+    network: Network
+    domain: Domain
+    source: Chart
+
+    @cached_property
+    def exact(self) -> ExactProblem:
+        """The same in integers, made when rounding first leaves something open."""
+        return lay_out_exactly(self.network, self.domain, self.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +53,18 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Regions of one task, in the order of their patterns: packed patterns, chart points, radii, float-proved or not."""
+    """Regions in the order of their patterns: packed patterns, chart points deep inside, radii, and proofs.
+
+    `witnessed` says that the point, written in input coordinates, was proved to have the region's pattern.
+    """
 
     bits: UInt8[np.ndarray, "regions bytes"]
     points: Float[np.ndarray, "regions d"]
     radii: Float[np.ndarray, " regions"]
-    sure: Bool[np.ndarray, " regions"]
+    witnessed: Bool[np.ndarray, " regions"]
 
 
-def lay_out(network: Network, chart: Chart) -> Problem:
+def lay_out(network: Network, domain: Domain, chart: Chart) -> Problem:
     """The kernel's arrays for a network on a chart."""
     d = chart.dimension
     weights = [dense(layer.W).T for layer in network.affine[1:-1]]
@@ -66,7 +83,7 @@ def lay_out(network: Network, chart: Chart) -> Problem:
     AT, b, error = domain_rows(chart, inverse)
     net = (WT, woff.astype(np.int64), bias, off.astype(np.int64), lo, hi)
     return Problem(net, (Z1, E1, chart.e, AT, b, error, inverse), search_limits(network, d, len(b)), unit,
-                   network.neurons)  # fmt: skip
+                   network, domain, chart)  # fmt: skip
 
 
 def first_layer(network: Network, chart: Chart) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +113,8 @@ def root(problem: Problem, d: int) -> Node:
     """The domain itself: a corner of the unit box, moved to a vertex that satisfies the domain's own rows."""
     _, _, _, AT, b, error, _ = problem.chart
     y, basis, binv = -np.ones(d), 1 + 2 * np.arange(d), np.eye(d)
-    price, edge, denom, ratio = np.zeros(d + 1), np.zeros(d + 1), np.zeros(len(b)), np.zeros(len(b))
+    AT = np.concatenate([AT, np.zeros((padded(d) - len(AT), len(b)))])
+    price, edge, denom, ratio = np.zeros(d + 1), np.zeros(padded(d)), np.zeros(len(b)), np.zeros(len(b))
     scratch, counters, slack = np.zeros((d + 1, 2 * d + 2)), np.zeros(COUNTERS, np.int64), np.zeros(len(b))
     for row in range(1 + 2 * d, len(b)):
         refresh_slack(AT, b, slack, y, row, d)
@@ -105,42 +123,90 @@ def root(problem: Problem, d: int) -> Node:
         if climb(AT, b, slack, y, basis, binv, row, d, AT[:d, row].copy(), b[row], threshold, price, edge, denom,
                  ratio, scratch, counters, problem.limits) != REACHED:  # fmt: skip
             raise DomainError("the domain has no interior in one of its charts")
-    return Node(0, np.zeros(problem.neurons, np.uint8), y, basis)
+    return Node(0, np.zeros(problem.network.neurons, np.uint8), y, basis)
 
 
 def run(
     problem: Problem, nodes: tuple[Node, ...], most: int, control: np.ndarray, counters: np.ndarray
 ) -> tuple[list[Batch], tuple[Node, ...]]:
-    """Searches subtrees in order for at most `most` regions or until control[0] is set; returns what it left.
+    """Searches subtrees for at most `most` regions or until control[0] is set; returns what it left.
 
     A pure function of (problem, nodes, budget) but for `counters`, which it adds to, and `control`, which stops it.
+    Regions come in the order of their patterns, except for those below nodes that went to exact arithmetic.
     """
     batches: list[Batch] = []
     waiting = list(reversed(nodes))
-    while waiting and most > 0 and (not control[0] or not batches):
-        batch, frontier = _run_one(problem, waiting.pop(), most, control, counters)
+    while waiting and most > 0 and not (control[0] and batches):
+        batch, frontier, undecided = _run_kernel(problem, waiting.pop(), most, control, counters)
         batches.append(batch)
         most -= len(batch.bits)
         waiting.extend(reversed(frontier))
+        for node in undecided:
+            counters[EXACT] += 1
+            if node.decided == problem.network.neurons:
+                batches.extend(_exact_region(problem, node))
+            else:
+                waiting.extend(_exact_children(problem, node))
     return batches, tuple(reversed(waiting))
 
 
-def _run_one(
+def _run_kernel(
     problem: Problem, node: Node, most: int, control: np.ndarray, counters: np.ndarray
-) -> tuple[Batch, list[Node]]:
-    N, d = problem.neurons, len(node.vertex)
-    flags = np.empty((most, N), np.uint8)
-    points, radii, sure = np.empty((most, d)), np.empty(most), np.empty(most, np.bool_)
-    front = (np.empty(N + 1, np.int64), np.empty((N + 1, N), np.uint8), np.empty((N + 1, d)),
-             np.empty((N + 1, d), np.int64))  # fmt: skip
-    _, found, left = search(
-        problem.net, problem.chart, (node.decided, node.flags, node.vertex, node.basis), flags, points, radii, sure,
-        *front, control, counters, problem.limits,
+) -> tuple[Batch, list[Node], list[Node]]:
+    """One call of the kernel: regions, the frontier, and the nodes that rounding leaves undecided."""
+    N, d = problem.network.neurons, len(node.vertex)
+    flags, points, radii = np.empty((most, N), np.uint8), np.empty((most, d)), np.empty(most)
+    lengths, front_flags = np.empty(N + 1, np.int64), np.empty((N + 1, N), np.uint8)
+    front_points, front_basis = np.empty((N + 1, d)), np.empty((N + 1, d), np.int64)
+    open_lengths, open_flags = np.empty(OPEN_NODES, np.int64), np.empty((OPEN_NODES, N), np.uint8)
+    open_basis = np.empty((OPEN_NODES, d), np.int64)
+    _, found, left, opened = search(
+        problem.net, problem.chart, (node.decided, node.flags, node.vertex, node.basis), flags, points, radii,
+        lengths, front_flags, front_points, front_basis, open_lengths, open_flags, open_basis, control, counters,
+        problem.limits,
     )  # fmt: skip
     batch = Batch(pack(flags[:found].view(np.bool_)), points[:found].copy(), radii[:found] * problem.ball_unit,
-                  sure[:found].copy())  # fmt: skip
-    lengths, front_flags, front_points, front_basis = front
+                  np.ones(found, dtype=bool))  # fmt: skip
     frontier = [
         Node(int(lengths[i]), front_flags[i].copy(), front_points[i].copy(), front_basis[i].copy()) for i in range(left)
     ]
-    return batch, frontier
+    undecided = [Node(int(open_lengths[i]), open_flags[i].copy(), np.zeros(d), open_basis[i].copy()) for i in range(opened)]
+    return batch, frontier, undecided
+
+
+def _exact_children(problem: Problem, node: Node) -> list[Node]:
+    """The children of a node whose next neuron only exact arithmetic can decide (none where its cell is empty)."""
+    known = sides(problem.exact, node.decided, node.flags, node.basis)
+    if known.start is None:
+        return []
+    if known.positive is not None and known.negative is not None:
+        return [_child(node, 3, known.positive), _child(node, 2, known.negative)]
+    return [_child(node, 1 if known.positive is not None else 0, known.start)]
+
+
+def _child(node: Node, flag: int, vertex: Vertex) -> Node:
+    flags = node.flags.copy()
+    flags[node.decided] = flag
+    return Node(node.decided + 1, flags, np.array([float(v) for v in vertex.point]), np.array(vertex.basis, np.int64))
+
+
+def _exact_region(problem: Problem, node: Node) -> list[Batch]:
+    """The region of a full path, with an exactly checked witness; empty where its cell has no interior."""
+    deep = interior(problem.exact, node.flags)
+    if deep is None:
+        return []
+    point = np.array([[float(v) for v in deep]])
+    proved = same_pattern(problem.network, problem.exact, node.flags, problem.source.to_input(point)[0])
+    radius = ball_radius(problem, node, point[0])
+    return [Batch(pack((node.flags & 1)[None, :].astype(bool)), point, np.array([radius]), np.array([proved]))]
+
+
+def ball_radius(problem: Problem, node: Node, point: np.ndarray) -> float:
+    """The distance, in input units, from a chart point to the nearest row of its cell, in exact rows rounded once."""
+    inverse = problem.chart[6]
+    nearest = np.inf
+    for row in cell_rows(problem.exact, node.decided, node.flags)[1:]:
+        largest = max(abs(a) for a in row)
+        a = np.array([float(Fraction(v, largest)) for v in row])
+        nearest = min(nearest, (a[:-1] @ point + a[-1]) / np.linalg.norm(a[:-1] * inverse))
+    return max(float(nearest), 0.0) * problem.ball_unit

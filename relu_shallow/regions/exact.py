@@ -1,0 +1,209 @@
+"""What rounding leaves open, decided in exact arithmetic on the very same weights: every float is a rational.
+
+All maps are integer matrices: weights, slopes and the chart are scaled by powers of two (a positive factor changes
+neither the sign of a row nor its zero set), so a layer is one integer matrix product.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import UInt8
+
+from relu_shallow.domain import Box, Domain, Polytope
+from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, value, vertex_of
+from relu_shallow.network import Network, dense
+from relu_shallow.regions.charts import Chart
+
+REMEMBERED = 256  # layers kept by prefix: undecided cells come in runs that share theirs
+
+
+@dataclass(frozen=True, eq=False)
+class ExactProblem:
+    """A network on a chart in integers: (W, b, scale) per hidden layer, slopes, homogeneous embedding, domain rows."""
+
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    slopes: list[tuple[np.ndarray, np.ndarray, int]]
+    scales: list[int]
+    embedding: np.ndarray
+    e: np.ndarray
+    domain_rows: list[list[int]]
+    offsets: list[int]
+    remembered: OrderedDict = field(default_factory=OrderedDict)
+
+
+def integers(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """(K, s) with K integer and values = K / s exactly, s a power of two."""
+    ratios = [float(v).as_integer_ratio() for v in values.ravel()]
+    scale = max((bottom for _, bottom in ratios), default=1)
+    whole = np.empty(len(ratios), dtype=object)
+    whole[:] = [top * (scale // bottom) for top, bottom in ratios]
+    return whole.reshape(values.shape), scale
+
+
+def lay_out_exactly(network: Network, domain: Domain, chart: Chart) -> ExactProblem:
+    """The integer form of a network on a chart."""
+    M, v, e = _exact_chart(domain, chart)
+    n, d = M.shape
+    everything = [*M.ravel(), *v, *e]
+    scale = int(np.lcm.reduce(np.array([f.denominator for f in everything], dtype=object)))
+    whole = np.array([int(f * scale) for f in everything], dtype=object)
+    embedding = np.concatenate([whole[: n * d].reshape(n, d), whole[n * d : n * d + n, None]], axis=1)
+    layers, scales = [], []
+    for layer in network.affine[:-1]:
+        both, s = integers(np.concatenate([dense(layer.W), layer.b[:, None]], axis=1))
+        layers.append((both[:, :-1], both[:, -1]))
+        scales.append(s)
+    slopes = []
+    for gate in network.gates:
+        both, s = integers(np.stack([gate.inactive, gate.active]))
+        slopes.append((both[0], both[1], s))
+    offsets = [0, *np.cumsum(network.widths).tolist()]
+    exact_e = whole[n * d + n :]
+    return ExactProblem(layers, slopes, scales, embedding, exact_e, _domain_rows(domain, embedding, exact_e), offsets)
+
+
+def _exact_chart(domain: Domain, chart: Chart) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The chart's map in rationals; a box's own centre and half-widths are not rounded."""
+    fractions = np.vectorize(lambda x: Fraction(float(x)), otypes=[object])
+    M, v, e = fractions(chart.M), fractions(chart.v), fractions(chart.e)
+    if isinstance(domain, Box):
+        for column, axis in enumerate(np.flatnonzero(domain.hi > domain.lo)):
+            low, high = Fraction(float(domain.lo[axis])), Fraction(float(domain.hi[axis]))
+            M[axis, column], v[axis] = (high - low) / 2, (high + low) / 2
+    return M, v, e
+
+
+def _domain_rows(domain: Domain, embedding: np.ndarray, e: np.ndarray) -> list[list[int]]:
+    """The rows in the kernel's order: a placeholder for the ball's, the unit box's faces, the polytope's own."""
+    d = len(e) - 1
+    rows = [[0] * d + [1]]
+    for axis in range(d):
+        for sign in (1, -1):
+            rows.append([sign if k == axis else 0 for k in range(d)] + [1])
+    if isinstance(domain, Polytope):
+        both, _ = integers(np.concatenate([domain.A, domain.b[:, None]], axis=1))
+        kept = both[:, -1, None] * e[None, :] - both[:, :-1].dot(embedding)
+        rows.extend(row.tolist() for row in kept)
+    return rows
+
+
+def layer_rows(problem: ExactProblem, layer: int, flags: UInt8[np.ndarray, " neurons"]) -> np.ndarray:
+    """The integer pre-activations (width, d + 1) of a layer under a path's pattern of the layers below."""
+    key = (layer, (flags[: problem.offsets[layer]] & 1).tobytes())
+    found = problem.remembered.get(key)
+    if found is not None:
+        problem.remembered.move_to_end(key)
+        return found
+    W, b = problem.layers[layer]
+    if layer == 0:
+        rows = W.dot(problem.embedding) + np.outer(b, problem.e)
+    else:
+        below = layer_rows(problem, layer - 1, flags)
+        inactive, active, scale = problem.slopes[layer - 1]
+        on = (flags[problem.offsets[layer - 1] : problem.offsets[layer]] & 1).astype(bool)
+        kept = np.flatnonzero(np.where(on, active, inactive) != 0)
+        inner = np.where(on, active, inactive)[kept, None] * below[kept]
+        rows = W[:, kept].dot(inner) + np.outer(b, problem.e) * (_scale_below(problem, layer) * scale)
+    problem.remembered[key] = rows
+    if len(problem.remembered) > REMEMBERED:
+        problem.remembered.popitem(last=False)
+    return rows
+
+
+def _scale_below(problem: ExactProblem, layer: int) -> int:
+    """How many times its true size the layer below is carried."""
+    scale = 1
+    for index in range(layer):
+        scale *= problem.scales[index]
+        if index < layer - 1:
+            scale *= problem.slopes[index][2]
+    return scale
+
+
+def cell_rows(problem: ExactProblem, decided: int, flags: UInt8[np.ndarray, " neurons"]) -> list[list[int]]:
+    """The integer rows of the cell of a path: the domain's, and one for each neuron that was cut."""
+    rows = list(problem.domain_rows)
+    for layer, (start, stop) in enumerate(zip(problem.offsets, problem.offsets[1:], strict=False)):
+        cut = [q for q in range(start, min(stop, decided)) if flags[q] & 2]
+        if cut:
+            own = layer_rows(problem, layer, flags)
+            for q in cut:
+                row = own[q - start]
+                rows.append((row if flags[q] & 1 else -row).tolist())
+    return rows
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which sides of a neuron a cell has, exactly, with a vertex that shows each; or that the cell is empty."""
+
+    positive: Vertex | None
+    negative: Vertex | None
+    start: Vertex | None
+
+
+def sides(problem: ExactProblem, decided: int, flags: UInt8[np.ndarray, " neurons"], basis: np.ndarray) -> Sides:
+    """Decides the next neuron of a path on its cell: where its exact maximum and minimum lie.
+
+    A side counts only if the neuron goes strictly beyond zero there; a cell without interior has no start.
+    """
+    rows = cell_rows(problem, decided, flags)
+    start = vertex_of(rows, basis.tolist())
+    if start is None or not feasible(rows, start.point):
+        depth, _, _ = deepest_point(rows[1:], 0)
+        if depth <= 0:
+            return Sides(None, None, None)
+        start = _some_vertex(rows)
+    layer = max(i for i, offset in enumerate(problem.offsets[:-1]) if offset <= decided)
+    row = layer_rows(problem, layer, flags)[decided - problem.offsets[layer]].tolist()
+    zero = Fraction(0)
+    positive = maximum(rows, row, start, zero)
+    minus = [-a for a in row]
+    negative = maximum(rows, minus, start, zero)
+    return Sides(
+        positive if value(row, positive.point) > 0 else None,
+        negative if value(minus, negative.point) > 0 else None,
+        start,
+    )
+
+
+def _some_vertex(rows: list[list[int]]) -> Vertex:
+    """A vertex of a polyhedron with interior: rows are imposed one after the other, each by climbing it from the last."""
+    d = len(rows[0]) - 1
+    start = vertex_of(rows, [1 + 2 * axis for axis in range(d)])
+    assert start is not None, "a corner of the unit box"
+    for index in range(1 + 2 * d, len(rows)):
+        start = maximum(rows[:index], rows[index], start, Fraction(0))
+    return start
+
+
+def interior(problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"]) -> list[Fraction] | None:
+    """A chart point deep inside the region of a full path, or None where the path's cell has no interior."""
+    rows = cell_rows(problem, problem.offsets[-1], flags)
+    depth, point, _ = deepest_point(rows[1:], 0)
+    return point if depth > 0 else None
+
+
+def same_pattern(
+    network: Network, problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"], x: np.ndarray
+) -> bool:
+    """Whether every exact pre-activation at the float point x has the pattern's strict sign.
+
+    A neuron whose row is identically zero under the pattern is inactive and needs no sign.
+    """
+    h, scale = integers(x)
+    for layer, (W, b) in enumerate(problem.layers):
+        start, stop = problem.offsets[layer], problem.offsets[layer + 1]
+        z = W.dot(h) + b * scale
+        on = (flags[start:stop] & 1).astype(bool)
+        inactive, active, slope_scale = problem.slopes[layer]
+        for j in np.flatnonzero(np.where(on, z <= 0, z >= 0)):
+            if on[j] or any(layer_rows(problem, layer, flags)[j]):
+                return False
+        h = z * np.where(on, active, inactive)
+        scale = scale * problem.scales[layer] * slope_scale
+    return True
