@@ -40,8 +40,8 @@ def command(
 ) -> int:  # fmt: skip
     """Find every linear region of MODEL; write its shallow equivalent.
 
-    MODEL is a PyTorch (.pt, .pth, .pt2), TorchScript, ONNX, .nnet or safetensors file; no code in it is run.
-    --no-header, --columns and --drop say how a data file of --domain is read.
+    MODEL is a PyTorch (.pt, .pth, .pt2), TorchScript, ONNX, .nnet or safetensors file; no code in it is run,
+    unless --trust names its class. --no-header, --columns and --drop say how a data file of --domain is read.
 
     \b
     Example:
