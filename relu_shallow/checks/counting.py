@@ -81,7 +81,7 @@ def general_position_count(network: Network, domain: Domain) -> tuple[int | None
     if not (norms > 0).all():
         return None, "a neuron is identically zero"
     rows = np.column_stack([W, b]) / norms[:, None]
-    if not (_independent(rows[:, :-1], min(n, N)) and (N <= n or _independent(rows, n + 1))):
+    if not (_independent(rows[:, :-1], min(n, N)) and (n >= N or _independent(rows, n + 1))):
         return None, "the hyperplanes are not clearly in general position"
     return sum(comb(N, i) for i in range(n + 1)), f"{N} hyperplanes in general position in {n} dimensions"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -16,7 +18,7 @@ CHUNK = 1 << 18  # regions or points handled at once
 def is_sorted_and_unique(bits: UInt8[np.ndarray, "regions bytes"]) -> tuple[int, int]:
     """(duplicates, neighbours in the wrong order) of the packed patterns."""
     rows = _bytes(bits)
-    return len(rows) - len(set(rows)), sum(a > b for a, b in zip(rows, rows[1:], strict=False))
+    return len(rows) - len(set(rows)), sum(a > b for a, b in pairwise(rows))
 
 
 def first_differing_neuron(bits: UInt8[np.ndarray, "regions bytes"]) -> Int[np.ndarray, " pairs"]:
@@ -38,7 +40,7 @@ def proper_trie(table: Table) -> str:
     trie, nodes = table.trie, table.regions - 1
     if trie.row.shape != (nodes,) or trie.child.shape != (nodes, 2):
         return f"{table.regions} regions need {nodes} nodes, it has {len(trie.row)}"
-    if nodes and not (0 <= trie.row.min() and trie.row.max() < len(table.c)):
+    if nodes and not (trie.row.min() >= 0 and trie.row.max() < len(table.c)):
         return f"a node names a row that is not among the {len(table.c)}"
     if len(np.unique(trie.row)) != len(table.c):
         return f"{len(table.c)} rows are stored and {len(np.unique(trie.row))} are used"

@@ -1,4 +1,4 @@
-"""Each region against the network's own maps: its affine map, its rows, its witness, and what lies across its border."""
+"""Each region against the network's own maps: affine map, rows, witness, and what lies across its border."""
 
 from __future__ import annotations
 

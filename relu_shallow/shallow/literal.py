@@ -24,7 +24,6 @@ from torch import Tensor
 from relu_shallow.domain import describe
 from relu_shallow.errors import OutputError
 from relu_shallow.shallow.table import ShallowNetwork
-from relu_shallow.shallow.trie import paths
 
 CHUNK = 1 << 24  # numbers held at once in layer 3's sums; larger batches are cut
 
@@ -40,9 +39,10 @@ class LiteralNetwork(torch.nn.Module):
     c: Tensor
     alpha: Tensor
     beta: Tensor
-    owner: Tensor
+    parent: Tensor
     row: Tensor
     active: Tensor
+    leaf: Tensor
 
     def __init__(self, shallow: ShallowNetwork) -> None:
         super().__init__()
@@ -55,7 +55,8 @@ class LiteralNetwork(torch.nn.Module):
         for name in ("H", "c", "alpha", "beta"):
             parts = np.concatenate([getattr(table, name) for table in shallow.tables])
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(parts, dtype=np.float64)))
-        for name, part in zip(("owner", "row", "active"), _path_entries(shallow), strict=True):
+        self._levels, entries = _levels(shallow)
+        for name, part in zip(("parent", "row", "active", "leaf"), entries, strict=True):
             self.register_buffer(name, torch.from_numpy(part))
 
     @property
@@ -69,7 +70,7 @@ class LiteralNetwork(torch.nn.Module):
         """The network's outputs before the head at each row of x."""
         points = x.to(self.H.dtype).reshape(-1, x.shape[-1])
         whole = torch.compiler.is_compiling()  # an exported graph has no loop over a batch of unknown size
-        size = max(1, CHUNK // (len(self.row) + 2 * self.beta.numel() + 1))
+        size = max(1, CHUNK // (len(self.row) + 4 * self.beta.numel() + 1))
         pieces = [points] if whole else points.split(size)
         outputs = torch.cat([self._outputs(self._layer3(self._layer2(self._layer1(piece)))) for piece in pieces])
         return outputs.reshape(*x.shape[:-1], self.beta.shape[1])
@@ -105,12 +106,22 @@ class LiteralNetwork(torch.nn.Module):
         regions, outputs = self.beta.shape
         u, q = second[:rows], second[rows : 2 * rows]
         x = second[2 * rows : 2 * rows + inputs] - second[2 * rows + inputs :]
-        terms = torch.where(self.active[:, None], _times_infinity(q)[self.row], u[self.row])
-        penalty = torch.zeros((regions, second.shape[1]), dtype=x.dtype, device=x.device)
-        penalty = penalty.index_add(0, self.owner, terms)[:, None, None, :]
+        penalty = self._penalties(u, _times_infinity(q))[:, None, None, :]
         values = (self.alpha.flatten(0, 1) @ x + self.beta.flatten()[:, None]).unflatten(0, (regions, outputs))
         signed = torch.stack([values, -values], dim=2)
         return torch.relu(torch.where(penalty > 0, -penalty, signed))  # signed - penalty, whatever signed overflows to
+
+    def _penalties(self, inactive: Tensor, active: Tensor) -> Tensor:
+        """Each region's sum of penalties along its path; sums of regions that share a beginning share its sum."""
+        sums = [active.new_zeros((self._levels[0], active.shape[1]))]
+        start = 0
+        for size in self._levels[1:]:
+            edges = slice(start, start + size)
+            row = self.row[edges]
+            step = torch.where(self.active[edges, None], active[row], inactive[row])
+            sums.append(sums[-1][self.parent[edges]] + step)
+            start += size
+        return torch.cat(sums)[self.leaf]
 
     def _outputs(self, third: Tensor) -> Tensor:
         return (third[:, :, 0] - third[:, :, 1]).sum(0).T
@@ -121,19 +132,40 @@ def _times_infinity(nonnegative: Tensor) -> Tensor:
     return torch.where(nonnegative > 0, torch.inf, torch.zeros_like(nonnegative))
 
 
-def _path_entries(shallow: ShallowNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Layer 3 as a sparse list of infinite weights: region, row, and whether the region is on the row's active side."""
-    owners, rows, active = [], [], []
-    first_region = first_row = 0
+def _levels(shallow: ShallowNetwork) -> tuple[list[int], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Layer 3's infinite weights as the tries' edges, level by level from the roots.
+
+    (entries of each level; per edge the parent's place in the level above, the row and whether it is the row's active
+    side; each region's place among the entries of all levels).
+    """
+    trie_row, trie_child, codes = _joined(shallow)
+    sizes, parents, rows, active = [len(codes)], [], [], []
+    leaf = np.empty(sum(table.regions for table in shallow.tables), dtype=np.int64)
+    before = 0
+    while len(codes):
+        ends = codes < 0
+        leaf[-codes[ends] - 1] = before + np.flatnonzero(ends)
+        before += len(codes)
+        inner = np.flatnonzero(~ends)
+        parents.append(np.repeat(inner, 2))
+        rows.append(np.repeat(trie_row[codes[inner]], 2))
+        active.append(np.tile([False, True], len(inner)))
+        codes = trie_child[codes[inner]].ravel()
+        if len(codes):
+            sizes.append(len(codes))
+    return sizes, (np.concatenate(parents), np.concatenate(rows), np.concatenate(active), leaf)
+
+
+def _joined(shallow: ShallowNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row, child, roots) of all tables' tries, with nodes, regions and rows numbered through."""
+    rows, children, roots = [], [], []
+    nodes = regions = stored = 0
     for table in shallow.tables:
-        start, row, sign = paths(table.trie)
-        owners.append(np.repeat(np.arange(table.regions) + first_region, np.diff(start)))
-        rows.append(row + first_row)
-        active.append(sign > 0)
-        first_region += table.regions
-        first_row += len(table.c)
-    return (
-        np.concatenate(owners).astype(np.int64),
-        np.concatenate(rows).astype(np.int64),
-        np.concatenate(active).astype(bool),
-    )
+        shifted = [np.where(code >= 0, code + nodes, code - regions) for code in (table.trie.child, table.trie.root)]
+        children.append(shifted[0])
+        roots.append(int(shifted[1]))
+        rows.append(table.trie.row + stored)
+        nodes += len(table.trie.row)
+        regions += table.regions
+        stored += len(table.c)
+    return np.concatenate(rows), np.concatenate(children), np.array(roots, dtype=np.int64)
