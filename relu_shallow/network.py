@@ -135,6 +135,21 @@ def dense(W: Matrix) -> Float[np.ndarray, "out in"]:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
+def stacked(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Hidden layers end to end, as compiled code reads them: (WT, woff, bias, off, inactive slopes, active slopes).
+
+    WT holds W_l^T of layers 2..L row by row; layer l (from 0) starts at WT[woff[l]], its neurons at off[l].
+    """
+    weights = [dense(layer.W).T for layer in network.affine[1:-1]]
+    WT = np.concatenate([w.ravel() for w in weights]) if weights else np.zeros(0)
+    woff = np.concatenate([[0, 0], np.cumsum([w.size for w in weights])])[: len(network.gates)]
+    off = np.concatenate([[0], np.cumsum(network.widths)])
+    bias = np.concatenate([layer.b for layer in network.affine[:-1]])
+    lo = np.concatenate([gate.inactive for gate in network.gates])
+    hi = np.concatenate([gate.active for gate in network.gates])
+    return WT, woff.astype(np.int64), bias, off.astype(np.int64), lo, hi
+
+
 def preactivations(network: Network, X: Float[np.ndarray, "rows inputs"]) -> list[Float[np.ndarray, "rows neurons"]]:
     """z_1, ..., z_{L+1} at each row of X; the last one is the output."""
     layers = []

@@ -13,7 +13,7 @@ from relu_shallow.domain import Domain
 from relu_shallow.errors import DomainError
 from relu_shallow.lp.exact import Vertex
 from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
-from relu_shallow.network import Network, dense
+from relu_shallow.network import Network, dense, stacked
 from relu_shallow.precision import chart_error, rows_error, search_limits
 from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.exact import ExactProblem, cell_rows, interior, lay_out_exactly, same_pattern, sides
@@ -67,22 +67,13 @@ class Batch:
 def lay_out(network: Network, domain: Domain, chart: Chart) -> Problem:
     """The kernel's arrays for a network on a chart."""
     d = chart.dimension
-    weights = [dense(layer.W).T for layer in network.affine[1:-1]]
-    WT = np.concatenate([w.ravel() for w in weights]) if weights else np.zeros(0)
-    sizes = [0] + [w.size for w in weights]
-    woff = np.concatenate([[0], np.cumsum(sizes)])[: len(network.gates)]  # woff[l]: from layer l - 1 to layer l
-    off = np.concatenate([[0], np.cumsum(network.widths)])
-    bias = np.concatenate([layer.b for layer in network.affine[:-1]])
-    lo = np.concatenate([gate.inactive for gate in network.gates])
-    hi = np.concatenate([gate.active for gate in network.gates])
     Z1, E1 = first_layer(network, chart)
     scale = np.linalg.norm(chart.M, axis=0)
     metric = bool((chart.e[:-1] == 0).all()) and d > 0
     unit = float(scale.min()) if metric else 1.0
     inverse = unit / scale if metric else np.ones(d)
     AT, b, error = domain_rows(chart, inverse)
-    net = (WT, woff.astype(np.int64), bias, off.astype(np.int64), lo, hi)
-    return Problem(net, (Z1, E1, chart.e, AT, b, error, inverse), search_limits(network, d, len(b)), unit,
+    return Problem(stacked(network), (Z1, E1, chart.e, AT, b, error, inverse), search_limits(network, d, len(b)), unit,
                    network, domain, chart)  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Int
 
-from relu_shallow.network import Network, local_maps
+from relu_shallow.network import dense, stacked
 from relu_shallow.regions.partition import Partition
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import cartesian_tree, cell_starts, first_differences
@@ -24,23 +25,27 @@ def build_table(partition: Partition) -> Table:
     starts = cell_starts(split, network)
     key, row = np.unique(starts * max(network.neurons, 1) + split, return_inverse=True)
     cell, neuron = key // max(network.neurons, 1), key % max(network.neurons, 1)
-    H, c, alpha, beta = _maps(network, partition.patterns, cell, neuron)
+    H, c, alpha, beta = _maps(partition, cell, neuron)
     trie = cartesian_tree(split, row.astype(np.int64))
     return Table(network, partition.bits, partition.witnesses, partition.radii, H, c, alpha, beta, trie)
 
 
-def _maps(network: Network, patterns, cell, neuron):
-    H = np.empty((len(cell), network.inputs))
-    c = np.empty(len(cell))
-    alpha = np.empty((len(patterns), network.outputs, network.inputs))
-    beta = np.empty((len(patterns), network.outputs))
-    position = 0
-    for region, pattern in enumerate(patterns):
-        maps = local_maps(network, pattern)
-        alpha[region], beta[region] = maps[-1]
-        G = np.concatenate([m[0] for m in maps])
-        g = np.concatenate([m[1] for m in maps])
-        while position < len(cell) and cell[position] == region:
-            H[position], c[position] = G[neuron[position]], g[neuron[position]]
-            position += 1
+def _maps(
+    partition: Partition, cell: Int[np.ndarray, " rows"], neuron: Int[np.ndarray, " rows"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """H, c at each (cell, neuron) and alpha, beta of each region, recomputed from the patterns."""
+    network = partition.network
+    H, c = np.empty((len(cell), network.inputs)), np.empty(len(cell))
+    alpha = np.empty((partition.regions, network.outputs, network.inputs))
+    beta = np.empty((partition.regions, network.outputs))
+    first, last = network.affine[0], network.affine[-1]
+    if network.neurons == 0:
+        alpha[:], beta[:] = dense(last.W), last.b
+        return H, c, alpha, beta
+    from relu_shallow.shallow.maps import affine_maps
+
+    columns = np.ascontiguousarray(np.concatenate([dense(first.W), first.b[:, None]], axis=1).T)
+    net = stacked(network)
+    affine_maps(columns, *net, np.ascontiguousarray(dense(last.W).T), last.b, partition.bits, cell, neuron, H, c,
+                alpha, beta)  # fmt: skip
     return H, c, alpha, beta

@@ -1,0 +1,66 @@
+"""The affine maps of a sorted list of patterns, in input coordinates: compiled, each layer recomputed only on change."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell, neuron, H, c, alpha, beta):
+    """Fills H, c at (cell, neuron), sorted by cell, and alpha, beta of every region of `bits`, sorted.
+
+    `first` is (n + 1, width) = [W_1 b_1]^T; WT holds W_l^T of layers 2..L one after the other from woff[l]; `last` is
+    W_{L+1}^T.
+    Recursion of section 2 of arXiv 2306.11827: Z_l = W_l D_{l-1} Z_{l-1} + [0 b_l], with Z_l = [G_l g_l].
+    """
+    regions = len(bits)
+    layers = len(off) - 1
+    neurons = off[layers]
+    n = first.shape[0] - 1
+    outputs = last.shape[1]
+    Z = np.zeros((n + 1, neurons))
+    Z[:, : off[1]] = first
+    flags = np.zeros(neurons, np.uint8)
+    out = np.zeros((n + 1, outputs))
+    position = 0
+    for region in range(regions):
+        changed = neurons if region else -1
+        for q in range(neurons):
+            bit = (bits[region, q >> 3] >> (7 - (q & 7))) & 1
+            if bit != flags[q]:
+                flags[q] = bit
+                changed = min(changed, q)
+        for layer in range(1, layers):
+            if region and changed >= off[layer]:
+                continue
+            below, here, stop = off[layer - 1], off[layer], off[layer + 1]
+            width = stop - here
+            Z[:n, here:stop] = 0.0
+            for j in range(width):
+                Z[n, here + j] = bias[here + j]
+            for k in range(below, here):
+                slope = hi[k] if flags[k] else lo[k]
+                if slope != 0.0:
+                    base = woff[layer] + (k - below) * width
+                    for i in range(n + 1):
+                        z = slope * Z[i, k]
+                        for j in range(width):
+                            Z[i, here + j] += z * WT[base + j]
+        out[:n] = 0.0
+        for j in range(outputs):
+            out[n, j] = last_bias[j]
+        for k in range(off[layers - 1], neurons):
+            slope = hi[k] if flags[k] else lo[k]
+            if slope != 0.0:
+                for i in range(n + 1):
+                    z = slope * Z[i, k]
+                    for j in range(outputs):
+                        out[i, j] += z * last[k - off[layers - 1], j]
+        for j in range(outputs):
+            for i in range(n):
+                alpha[region, j, i] = out[i, j]
+            beta[region, j] = out[n, j]
+        while position < len(cell) and cell[position] == region:
+            for i in range(n):
+                H[position, i] = Z[i, neuron[position]]
+            c[position] = Z[n, neuron[position]]
+            position += 1
