@@ -61,6 +61,9 @@ def _rows(file: ModelFile) -> list[np.ndarray]:
             rows.append(np.array([float(part) for part in text.split(",") if part.strip()]))
         except ValueError as error:
             raise damaged(file, ".nnet", f"line {number}: {error}") from error
+    ends = [line.rstrip().endswith(",") for line in lines if line.strip() and not line.strip().startswith("//")]
+    if len(ends) > 1 and all(ends[:-1]) and not ends[-1]:
+        raise damaged(file, ".nnet", "its last line is cut short: unlike all others it does not end in a comma")
     return rows
 
 

@@ -92,6 +92,7 @@ def _graph(file: ModelFile) -> Graph:
     opset = versions.get("", versions.get("ai.onnx", 1))
     if not graph.output or (not versions and model.ir_version >= 3):
         raise damaged(file, "ONNX", "it holds no whole graph")
+    _check_text(file, *(entry.name for entry in (*graph.initializer, *graph.input, *graph.output)))
     constants = {tensor.name: _tensor(file, tensor) for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
     if graph.sparse_initializer or len(inputs) != 1 or len(graph.output) != 1:
@@ -100,6 +101,12 @@ def _graph(file: ModelFile) -> Graph:
     nodes = [_node(file, place, proto, opset) for place, proto in enumerate(graph.node)]
     order = _sorted(file, nodes, {*constants, inputs[0].name}, graph.output[0].name)
     return Graph(order, constants, inputs[0].name, _input_shape(file, inputs[0]), graph.output[0].name)
+
+
+def _check_text(file: ModelFile, *names: object) -> None:
+    """Raises ModelError where a name is not UTF-8, which protobuf then hands over as bytes."""
+    if not all(isinstance(name, str) for name in names):
+        raise damaged(file, "ONNX", "a name in it is not text")
 
 
 def _names(entries: Any) -> str:
@@ -130,6 +137,7 @@ def _node(file: ModelFile, place: int, proto: Any, opset: int) -> Node:
         else:
             value = onnx.helper.get_attribute_value(attribute)
             options[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    _check_text(file, proto.name, proto.op_type, proto.domain, *proto.input, *proto.output)
     name = proto.name or f"{proto.op_type} {place}"
     return Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), options, opset)
 

@@ -169,7 +169,9 @@ def _pads(
 def _batch_norm(walk: Walk, node: Node, x: Vector, weight: Any, bias: Any, mean: Any, variance: Any) -> Vector:
     if node.options.get("training_mode", 0):
         raise ModelError(f"layer {node.name} is a batch normalisation in training mode; export the model for inference")
-    return batch_norm(walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", np.float32(1e-5))))
+    return batch_norm(
+        walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", np.float32(1e-5)))
+    )
 
 
 def _dropout(walk: Walk, node: Node, x: Vector, ratio: Any = None, training: Any = None) -> Vector:

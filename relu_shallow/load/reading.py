@@ -78,7 +78,7 @@ class Archive:
             raise damaged(self.file, "zip", f"{name} is missing from the archive")
         try:
             return self.zipped.read(self.members[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
             raise damaged(self.file, "zip", f"{name}: {error}") from error
 
 
@@ -86,6 +86,6 @@ def open_archive(file: ModelFile) -> Archive:
     """The zip archive in a model file's content."""
     try:
         zipped = zipfile.ZipFile(io.BytesIO(file.data))
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
         raise damaged(file, "zip", error) from error
     return Archive(file, {name.partition("/")[2]: name for name in zipped.namelist()}, zipped)

@@ -25,7 +25,7 @@ from relu_shallow.load.reading import Archive, ModelFile, damaged, open_archive
 from relu_shallow.load.walk import Vector, Walk, finish, source_of
 from relu_shallow.network import Network
 
-DEEPEST_CALL = 100
+DEEPEST_CALL = 40  # modules within modules; real ones stay below ten
 
 
 def read_torchscript(file: ModelFile) -> Network:
@@ -37,7 +37,10 @@ def read_torchscript(file: ModelFile) -> Network:
     constants = read_archive_pickle(archive, "constants.pkl", "constants")
     walk = Walk()
     program = Program(archive, tuple(constants), walk, _paths(root, ""))
-    output = program.call_method(root, "forward", [Vector(0, None)], {})
+    try:
+        output = program.call_method(root, "forward", [Vector(0, None)], {})
+    except RecursionError as error:
+        raise damaged(file, "TorchScript", "its code is nested too deeply") from error
     return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torchscript", file.sha256))
 
 
@@ -166,8 +169,7 @@ class Frame:
         return bool(value)
 
     def _refused(self, node: ast.AST) -> ModelError:
-        return ModelError(f"layer {self.where or 'forward'} of {self.program.archive.file.name} holds "
-                          f"`{ast.unparse(node)[:100]}`, which is not read; export the model to ONNX")  # fmt: skip
+        return _unread(f"{self.where or 'forward'} of {self.program.archive.file.name}", node)
 
     def _name(self, node: ast.Name) -> Any:
         if node.id in self.local:
@@ -226,7 +228,7 @@ def _getattr(frame: Frame, args: list[Any], node: ast.Call) -> Any:
 def _negative(frame: Frame, node: ast.UnaryOp) -> Any:
     value = frame.value(node.operand)
     if not isinstance(node.op, ast.USub) or not isinstance(value, (int, float)):
-        raise ModelError(f"layer {frame.where} holds `{ast.unparse(node)}`, which is not read")
+        raise _unread(frame.where or "forward", node)
     return -value
 
 
@@ -235,7 +237,7 @@ def _item(frame: Frame, node: ast.Subscript) -> Any:
     if isinstance(owner, Reference):  # a type such as List[int]
         return Reference("type")
     if not isinstance(owner, (list, tuple)) or not isinstance(place, int) or not -len(owner) <= place < len(owner):
-        raise ModelError(f"layer {frame.where} holds `{ast.unparse(node)}`, which is not read")
+        raise _unread(frame.where or "forward", node)
     return owner[place]
 
 
@@ -259,6 +261,11 @@ BUILT_IN: dict[str, Callable[[Frame, list[Any], ast.Call], Any]] = {
     "float": lambda frame, args, node: float(np.asarray(args[0]).item()),
     "bool": lambda frame, args, node: bool(np.asarray(args[0]).item()),
 }
+
+
+def _unread(where: str, node: ast.AST) -> ModelError:
+    code = " ".join(ast.unparse(node).split())[:100]
+    return ModelError(f"layer {where} holds `{code}`, which is not read; export the model to ONNX")
 
 
 def _function(body: list[ast.stmt], name: str, file: ModelFile) -> ast.FunctionDef:
