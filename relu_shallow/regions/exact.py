@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope
 from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, value, vertex_of
@@ -188,8 +188,16 @@ def interior(problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"]) -> lis
     return point if depth > 0 else None
 
 
+def input_point(problem: ExactProblem, point: list[Fraction]) -> Float[np.ndarray, " inputs"]:
+    """The input x = x' / x0 of a chart point, divided exactly and rounded once."""
+    lifted = [*point, Fraction(1)]
+    x0 = sum((a * y for a, y in zip(problem.e, lifted, strict=True)), Fraction(0))
+    return np.array([float(sum((a * y for a, y in zip(row, lifted, strict=True)), Fraction(0)) / x0)
+                     for row in problem.embedding])  # fmt: skip
+
+
 def same_pattern(
-    network: Network, problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"], x: np.ndarray
+    problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"], x: np.ndarray
 ) -> bool:
     """Whether every exact pre-activation at the float point x has the pattern's strict sign.
 

@@ -18,7 +18,7 @@ from numba import njit
 
 from relu_shallow.lp.kernel import OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
-DONE, FULL, STOPPED, FLAT = 0, 1, 2, 3
+DONE, FULL, STOPPED = 0, 1, 2
 UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED, EXACT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 COUNTERS = 16
 
@@ -287,7 +287,11 @@ def search(
             add_row(AT, b, error, rows, 1.0 if active else -1.0, h, constant, doubt, nu, d)
             rows += 1
     if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
-        return FLAT, 0, 0, 0
+        # a vertex that exact arithmetic found and floats cannot hold: back to exact arithmetic
+        open_length[0] = decided
+        open_flags[0] = start_flags
+        open_basis[0] = start_basis
+        return DONE, 0, 0, 1
     entering = True
     if decided == off[layer + 1] and layer < layers - 1 and decided > 0:
         layer += 1

@@ -76,7 +76,7 @@ def enumerate_regions(
     budget = Budget(float(max_regions or np.inf), time.monotonic() + time_limit if time_limit is not None else np.inf)
     roots = _roots(network, domain, charts)
     complete = _work(list(roots), max(1, workers), budget, progress)
-    return _merge(network, domain, charts, roots, complete, budget, start)
+    return _merge(network, domain, roots, complete, budget, start)
 
 
 def ensure_compiled(announce: Callable[[str], None]) -> float:
@@ -118,9 +118,9 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
                 now = time.monotonic()
                 found = finished + sum(int(task.counters[REGIONS]) for task in running.values())
                 spent = found >= budget.regions or now >= budget.deadline
-                if spent and not running:
+                if spent and everything and not running:
                     break
-                while pending and len(running) < workers and not spent:
+                while pending and len(running) < workers and not (spent and everything):
                     task = pending.pop()
                     everything.append(task)
                     task.started = now
@@ -185,7 +185,6 @@ class Found:
 def _merge(
     network: Network,
     domain: Domain,
-    charts: Sequence[Chart],
     roots: Sequence[Task],
     complete: bool,
     budget: Budget,
@@ -193,15 +192,14 @@ def _merge(
 ) -> Partition:
     counters = np.zeros_like(roots[0].counters)
     parts = []
-    for chart, first in zip(charts, roots, strict=True):
+    for first in roots:
         tasks = _in_order(first)
         counters += sum(task.counters for task in tasks)
         batches = [batch for task in tasks for batch in task.batches]
         if not batches:
             continue
-        points = np.concatenate([batch.points for batch in batches])
         parts.append(Found(
-            np.concatenate([batch.bits for batch in batches]), chart.to_input(points),
+            np.concatenate([batch.bits for batch in batches]), np.concatenate([batch.witnesses for batch in batches]),
             np.concatenate([batch.radii for batch in batches]), np.concatenate([batch.witnessed for batch in batches]),
         ))  # fmt: skip
     merged = parts[0] if len(parts) == 1 and not counters[EXACT] else _first_of_each(parts)
@@ -210,7 +208,7 @@ def _merge(
         merged = Found(merged.bits[keep], merged.witnesses[keep], merged.radii[keep], merged.witnessed[keep])
         complete = False
     radii = merged.radii
-    if len(charts) > 1:
+    if len(roots) > 1:
         from relu_shallow.regions.radius import inscribed_radii
 
         radii = inscribed_radii(network, domain, merged.bits, merged.witnesses)

@@ -16,7 +16,7 @@ from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
 from relu_shallow.network import Network, dense, stacked
 from relu_shallow.precision import chart_error, rows_error, search_limits
 from relu_shallow.regions.charts import Chart
-from relu_shallow.regions.exact import ExactProblem, cell_rows, interior, lay_out_exactly, same_pattern, sides
+from relu_shallow.regions.exact import ExactProblem, cell_rows, input_point, interior, lay_out_exactly, same_pattern, sides
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
 from relu_shallow.regions.partition import pack
 
@@ -53,13 +53,13 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Regions in the order of their patterns: packed patterns, chart points deep inside, radii, and proofs.
+    """Regions in the order of their patterns: packed patterns, points deep inside, radii, and proofs.
 
-    `witnessed` says that the point, written in input coordinates, was proved to have the region's pattern.
+    `witnessed` says that the point, as written in floats, was proved to have the region's pattern.
     """
 
     bits: UInt8[np.ndarray, "regions bytes"]
-    points: Float[np.ndarray, "regions d"]
+    witnesses: Float[np.ndarray, "regions inputs"]
     radii: Float[np.ndarray, " regions"]
     witnessed: Bool[np.ndarray, " regions"]
 
@@ -156,8 +156,8 @@ def _run_kernel(
         lengths, front_flags, front_points, front_basis, open_lengths, open_flags, open_basis, control, counters,
         problem.limits,
     )  # fmt: skip
-    batch = Batch(pack(flags[:found].view(np.bool_)), points[:found].copy(), radii[:found] * problem.ball_unit,
-                  np.ones(found, dtype=bool))  # fmt: skip
+    batch = Batch(pack(flags[:found].view(np.bool_)), problem.source.to_input(points[:found]),
+                  radii[:found] * problem.ball_unit, np.ones(found, dtype=bool))  # fmt: skip
     frontier = [
         Node(int(lengths[i]), front_flags[i].copy(), front_points[i].copy(), front_basis[i].copy()) for i in range(left)
     ]
@@ -186,10 +186,10 @@ def _exact_region(problem: Problem, node: Node) -> list[Batch]:
     deep = interior(problem.exact, node.flags)
     if deep is None:
         return []
-    point = np.array([[float(v) for v in deep]])
-    proved = same_pattern(problem.network, problem.exact, node.flags, problem.source.to_input(point)[0])
-    radius = ball_radius(problem, node, point[0])
-    return [Batch(pack((node.flags & 1)[None, :].astype(bool)), point, np.array([radius]), np.array([proved]))]
+    x = input_point(problem.exact, deep)
+    proved = same_pattern(problem.exact, node.flags, x)
+    radius = ball_radius(problem, node, np.array([float(v) for v in deep]))
+    return [Batch(pack((node.flags & 1)[None, :].astype(bool)), x[None, :], np.array([radius]), np.array([proved]))]
 
 
 def ball_radius(problem: Problem, node: Node, point: np.ndarray) -> float:
