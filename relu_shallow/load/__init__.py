@@ -40,7 +40,7 @@ def load_network(model: Any, *, trust: Sequence[str] = ()) -> Network:
     if isinstance(model, Network):
         return model
     if isinstance(model, (str, os.PathLike)):
-        return _from_file(read_model_file(model), trust)
+        return _from_file(read_model_file(model), (trust,) if isinstance(trust, str) else trust)
     for kind in type(model).__mro__:
         known = OBJECTS.get(f"{kind.__module__}.{kind.__qualname__}")
         if known is not None:

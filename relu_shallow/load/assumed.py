@@ -41,8 +41,18 @@ def walk_assumed(walk: Walk, v: Vector, root: object, what: str) -> Vector:
 
 
 def _instead(root: object) -> str:
-    return (f"If its forward does something else, give --trust {class_path(root)} where that class is installed, "
-            "or export the model to ONNX.")  # fmt: skip
+    """What to do where the assumption is wrong."""
+    trust = " ".join(f"--trust {path}" for path in sorted(_unknown(root)))
+    return (
+        f"If its forward does something else, {f'give {trust} where installed, or ' if trust else ''}export it to ONNX."
+    )
+
+
+def _unknown(layer: object) -> set[str]:
+    """The import paths of the classes in a module that are not PyTorch's own."""
+    path = class_path(layer)
+    own = set() if path.startswith("torch.") else {path}
+    return own.union(*map(_unknown, children(layer).values()))
 
 
 def _leaves(layer: object, name: str) -> Iterator[Named]:

@@ -21,6 +21,7 @@ from relu_shallow.load.state_dict import walk_state_dict
 from relu_shallow.load.walk import Vector, Walk, batch_norm, finish, gate, head, linear, source_of
 from relu_shallow.network import Head, Network
 
+CONVERTED = "relu_shallow"  # the metadata key of a file written by convert
 BATCH_NORM_EPS = 1e-5  # PyTorch's default; a file can declare another in the metadata key batch_norm_eps
 HEADS: tuple[Head, ...] = ("softmax", "log_softmax", "sigmoid", "tanh")
 
@@ -28,6 +29,9 @@ HEADS: tuple[Head, ...] = ("softmax", "log_softmax", "sigmoid", "tanh")
 def read_safetensors(file: ModelFile) -> Network:
     """The network of a safetensors file of weights."""
     tensors, metadata = _content(file)
+    if CONVERTED in metadata:
+        raise ModelError(f"{file.name} is a network converted by relu-shallow already, not a model to convert; "
+                         "read it with inspect, verify, predict or explain")  # fmt: skip
     walk, v = Walk(), Vector(0, None)
     if "chain" in metadata:
         for word in _declared(file, metadata["chain"]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -54,7 +55,9 @@ def _unpickled(file: ModelFile, trust: Sequence[str]) -> Any:
             return torch.load(io.BytesIO(file.data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if trust:
-            raise ModelError(f"{file.name} needs more than {', '.join(trust)}: {_first_line(error)}") from error
+            more = re.search(r"GLOBAL (\S+)", str(error))
+            wanted = f"it also names {more[1]}" if more else _first_line(error)
+            raise ModelError(f"{file.name} needs more than {', '.join(trust)}: {wanted}") from error
         return _stand_ins(file)
     except (RuntimeError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
         raise damaged(file, "PyTorch", _first_line(error)) from error
@@ -111,5 +114,4 @@ def _tensors(found: Mapping[Any, Any], what: str) -> dict[str, np.ndarray]:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    wanted = [line for line in lines if "GLOBAL" in line or "Unsupported" in line]
-    return (wanted or lines or [type(error).__name__])[0][:300]
+    return (lines or [type(error).__name__])[0][:300]

@@ -96,7 +96,7 @@ def test_normalisation_of_input_and_output_is_folded_in(tmp_path, monkeypatch):
     ("0.25,\n", "", "biases of layer 2"), ("0.1,2.0,", "0.1,", "weights of layer 1"), ("0.7", "abc", "line 13"),
     ("0.25,\n", "0.25,\n1.0,\n", "1 more lines"), ("1.0,1.0,1.0,", "1.0,0.0,1.0,", "range of zero"),
     ("1.0,1.0,1.0,", "1.0,1.0,", "3 means and ranges"), ("2,2,1,\n", "2,2,\n", "layer sizes"),
-    ("0.7", "nan", "NaN or infinite"), ("0.7", "inf", "layer 2 holds NaN or infinite"), 
+    ("0.7", "nan", "NaN or infinite"), ("0.7", "inf", "layer 2 holds NaN or infinite"),
     ("2,2,1,2,", "0,2,1,2,", "sizes"),
     (TINY[20:], "", "header is incomplete"),
 ])  # fmt: skip

@@ -84,3 +84,9 @@ def test_reading_safetensors_does_not_import_torch(tmp_path):
     code = f"import sys, relu_shallow.load as l; l.load_network({str(path)!r}); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
     assert np.isfinite(load_network(path).affine[0].W).all()
+
+
+def test_a_converted_file_is_told_from_a_model(tmp_path):
+    save_file({"0.weight": torch.zeros(2, 2)}, tmp_path / "m.shallow.safetensors", {"relu_shallow": "{}"})
+    with pytest.raises(ModelError, match="converted by relu-shallow already"):
+        load_network(tmp_path / "m.shallow.safetensors")
