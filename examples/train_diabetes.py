@@ -12,6 +12,7 @@ scikit-learn.
 from __future__ import annotations
 
 import csv
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def network(X: torch.Tensor, y: torch.Tensor) -> nn.Sequential:
     scale = nn.BatchNorm1d(X.shape[1], affine=False)
     scale.running_mean, scale.running_var = X.mean(0), X.var(0)
     widths = (X.shape[1], *HIDDEN)
-    layers = [module for a, b in zip(widths, widths[1:], strict=False) for module in (nn.Linear(a, b), nn.ReLU())]
+    layers = [module for a, b in pairwise(widths) for module in (nn.Linear(a, b), nn.ReLU())]
     last = nn.Linear(widths[-1], 1)
     with torch.no_grad():
         last.weight.mul_(y.std())

@@ -44,7 +44,9 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         current = TARGET.read_text(encoding="utf-8") if TARGET.exists() else ""
         if current != reference():
-            print(f"{os.path.relpath(TARGET)} is out of date; run: python scripts/make_cli_reference.py", file=sys.stderr)
+            print(
+                f"{os.path.relpath(TARGET)} is out of date; run: python scripts/make_cli_reference.py", file=sys.stderr
+            )
             return 1
         return 0
     TARGET.parent.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def one_sentence(stderr, *words):
 
 def random_layers(*widths, seed=3):
     rng = np.random.default_rng(seed)
-    return [(rng.normal(size=(b, a)), rng.normal(size=b)) for a, b in zip(widths, widths[1:], strict=False)]
+    return [(rng.normal(size=(b, a)), rng.normal(size=b)) for a, b in pairwise(widths)]
 
 
 def write_onnx(path: Path, layers, operator="Relu", last=None):

@@ -13,20 +13,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "relu_shallow"
 
 # From the source of the flow to its mouth. A module imports only from lines above its own, or from its own.
-FLOW = """
-errors
-network domain atomic
-vnnlib precision data
-load lp
-regions
-shallow
-naming checks
-domain_spec certify explanation
-export plot
-report conversion
-cli
-__main__
-""".split("\n")
+FLOW = [
+    "errors",
+    "network domain atomic",
+    "vnnlib precision data",
+    "load lp",
+    "regions",
+    "shallow",
+    "naming checks",
+    "domain_spec certify explanation",
+    "export plot",
+    "report conversion",
+    "cli",
+    "__main__",
+]
 RANK = {name: rank for rank, line in enumerate(FLOW) for name in line.split()}
 
 
@@ -98,7 +98,9 @@ ANYTHING = (*HEAVY, "numba", "numpy", "scipy", "onnx", "rich", "jinja2", "safete
 def loaded_after(code, *arguments):
     """The top-level packages that a fresh process holds after running the code."""
     code += "\nimport sys, json; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -116,7 +118,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded_after("import relu_shallow") & set(ANYTHING)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["explain", "--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["convert", "--help"], ["explain", "--help"], ["--version"]], ids=" ".join
+)
 def test_asking_for_help_loads_nothing_but_click(arguments):
     loaded = loaded_after(COMMAND, *arguments)
     assert "click" in loaded

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from conftest import data_path
 
 from relu_shallow.domain import Box, WholeSpace
 from relu_shallow.domain_spec import parse_domain
 from relu_shallow.errors import DataError, DomainError, ReluShallowError
 from relu_shallow.network import from_layers, named
 from relu_shallow.vnnlib import input_box, read_input_box
-
-from conftest import data_path
 
 
 def network(inputs=2, names=()):
@@ -125,7 +124,9 @@ def test_an_mnist_property_is_a_box_in_784_dimensions():
 
 
 def test_several_bounds_on_one_input_are_all_kept():
-    box = input_box("(assert (<= X_0 5)) (assert (and (>= X_0 -1) (<= X_0 3))) (assert (<= 0.5 X_0)) ; (assert (<= X_0 1))")
+    box = input_box(
+        "(assert (<= X_0 5)) (assert (and (>= X_0 -1) (<= X_0 3))) (assert (<= 0.5 X_0)) ; (assert (<= X_0 1))"
+    )
     assert (box.lo.tolist(), box.hi.tolist()) == ([0.5], [3])
 
 

@@ -113,7 +113,9 @@ def test_an_environment_for_the_tests_serves_the_demo_but_not_the_other_way_roun
 
 
 def test_the_accelerator_build_is_announced_before_it_is_downloaded(fake):
-    said, _ = fake(report('nvidia-cudnn-cu13==9; platform_system == "Linux"' if sys.platform == "linux" else "nvidia-x"))
+    said, _ = fake(
+        report('nvidia-cudnn-cu13==9; platform_system == "Linux"' if sys.platform == "linux" else "nvidia-x")
+    )
     assert "several gigabytes" in said
     assert said.index("several gigabytes") < said.index("installing torch")
 

@@ -52,7 +52,6 @@ def command(
     from relu_shallow.atomic import check_writable
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
-    from relu_shallow.conversion import convert_timed
     from relu_shallow.domain_spec import parse_domain
     from relu_shallow.load import load_network
     from relu_shallow.network import named
@@ -64,6 +63,8 @@ def command(
     region, names = parse_domain(domain, network, read_options=options)
     network = named(network, names)
     loaded = perf_counter()
+    from relu_shallow.conversion import convert_timed  # only now: a bad model is refused without the compiler
+
     with progress_of("region", SEARCH_ADVICE) as progress:
         shallow, seconds = convert_timed(network, region, progress=progress, announce=say, **search)
     storing = perf_counter()

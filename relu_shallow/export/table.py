@@ -67,7 +67,7 @@ def write_npz(shallow: ShallowNetwork, path: Path) -> None:
     """
     table, network = shallow.table, shallow.network
     start, rows, signs = paths(table.trie)
-    arrays = {
+    arrays: dict[str, Any] = {
         "patterns": table.patterns,
         "witnesses": table.witnesses,
         "radii": table.radii,

@@ -219,7 +219,15 @@ TABLES = {
 def test_data_that_cannot_be_used(command, text, word, folder, tmp_path):
     (tmp_path / "d.csv").write_text(text)
     arguments = {
-        "explain": ["explain", folder / "good", tmp_path / "d.csv", "-o", tmp_path / "o.csv", "--html", tmp_path / "o.html"],
+        "explain": [
+            "explain",
+            folder / "good",
+            tmp_path / "d.csv",
+            "-o",
+            tmp_path / "o.csv",
+            "--html",
+            tmp_path / "o.html",
+        ],
         "predict": ["predict", folder / "good", tmp_path / "d.csv", "-o", tmp_path / "o.csv"],
         "verify": ["verify", folder / "good", "--data", tmp_path / "d.csv"],
     }[command]
