@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from relu_shallow.errors import MissingExtra, ModelError
-from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
+from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, printable, read_model_file
 from relu_shallow.network import Network
 
 # file ending -> module and function that reads it; imported on use, so that an .onnx file does not import torch
@@ -61,7 +61,10 @@ def _from_file(file: ModelFile, trust: Sequence[str]) -> Network:
                          f"{', '.join(READERS)}.{hint}")  # fmt: skip
     module, name = reader
     read = _function(module, name)
-    return read(file, trust) if module in TAKES_TRUST else read(file)
+    try:
+        return read(file, trust) if module in TAKES_TRUST else read(file)
+    except ModelError as error:
+        raise ModelError(printable(str(error))) from error
 
 
 def _ending_of_content(data: bytes) -> str:

@@ -54,9 +54,14 @@ def damaged(file: ModelFile, form: str, detail: object) -> ModelError:
     return ModelError(f"{file.name} is not a readable {form} file; it may be truncated or of another format ({detail})")
 
 
+def printable(message: str) -> str:
+    """A message on one line, control characters that came from names in a file replaced."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
+
+
 def say(message: str) -> None:
     """One line on stderr: something that was assumed, which the reader of the result should know."""
-    print(message, file=sys.stderr)  # noqa: T201
+    print(printable(message), file=sys.stderr)  # noqa: T201
 
 
 def is_zip(data: bytes) -> bool:
@@ -78,7 +83,7 @@ class Archive:
             raise damaged(self.file, "zip", f"{name} is missing from the archive")
         try:
             return self.zipped.read(self.members[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, OSError) as error:
             raise damaged(self.file, "zip", f"{name}: {error}") from error
 
 

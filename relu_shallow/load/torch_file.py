@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -19,7 +20,7 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load import torch_export, torchscript
 from relu_shallow.load.assumed import walk_assumed
 from relu_shallow.load.chain import assemble
-from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle, read_legacy_pickle
+from relu_shallow.load.inert_pickle import BROKEN_PICKLE, StandInType, read_archive_pickle, read_legacy_pickle
 from relu_shallow.load.layers import LAYERS, SEQUENCE, is_standard, numbers, walk_layers
 from relu_shallow.load.reading import ModelFile, damaged, is_zip, open_archive
 from relu_shallow.load.state_dict import walk_state_dict
@@ -27,6 +28,7 @@ from relu_shallow.load.walk import Vector, Walk, finish, source_of
 from relu_shallow.network import Network
 
 LISTED = (*LAYERS, SEQUENCE, "torch.nn.modules.container.ModuleList")
+BROKEN = (*BROKEN_PICKLE, RuntimeError, OSError, AssertionError, struct.error)  # what torch.load raises on damage
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
@@ -59,7 +61,7 @@ def _unpickled(file: ModelFile, trust: Sequence[str]) -> Any:
             wanted = f"it also names {more[1]}" if more else _first_line(error)
             raise ModelError(f"{file.name} needs more than {', '.join(trust)}: {wanted}") from error
         return _stand_ins(file)
-    except (RuntimeError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError) as error:
+    except BROKEN as error:
         raise damaged(file, "PyTorch", _first_line(error)) from error
 
 

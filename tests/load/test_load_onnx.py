@@ -251,6 +251,12 @@ def test_a_graph_that_is_no_chain_of_known_layers_is_refused(message, tmp_path):
         load_network(made(tmp_path, *BAD[message]))
 
 
+def test_control_characters_in_a_name_do_not_reach_the_terminal(tmp_path):
+    nodes = [helper.make_node("Erf", ["x"], ["y"], name="a\n\x1b[31mred")]
+    with pytest.raises(ModelError, match=r"layer a \?\[31mred is Erf"):
+        load_network(made(tmp_path, nodes, {}))
+
+
 def test_weights_in_a_file_beside_the_model_are_read(tmp_path):
     nodes = [helper.make_node("MatMul", ["x", "W"], ["y"])]
     (tmp_path / "weights.bin").write_bytes(normal(3, 2).tobytes())
