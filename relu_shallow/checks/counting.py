@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
 from relu_shallow.network import Network, dense
 from relu_shallow.precision import GENERAL_POSITION
-from relu_shallow.shallow.table import Table
 
 DIMENSIONS = 3  # volumes are computed up to here
 MOST_VOLUMES = 5000  # regions in two or three dimensions; each takes about a millisecond
@@ -31,14 +30,23 @@ def domain_rows(domain: Box | Polytope) -> tuple[Float[np.ndarray, "rows n"], Fl
     return np.concatenate([eye, -eye]), np.concatenate([domain.hi, -domain.lo])
 
 
-def region_volume(table: Table, region: int, domain: Box | Polytope) -> float:
-    """The volume of one region within the domain (length, area) on the inputs that the domain leaves free."""
-    free = free_inputs(domain, table.network.inputs)
-    rows, signs = table.rows(region)
+def region_volume(
+    rows: Float[np.ndarray, "neurons columns"],
+    pattern: Bool[np.ndarray, " neurons"],
+    witness: Float[np.ndarray, " n"],
+    domain: Box | Polytope,
+) -> float:
+    """The volume within the domain of {x : every row (G, g) has the pattern's sign}, on the inputs left free.
+
+    All N rows of the pattern, not those of the trie: where a region is missing from the list, the trie's rows let its
+    neighbour take its place.
+    """
+    free = free_inputs(domain, len(witness))
+    side = np.where(pattern, 1.0, -1.0)
     A, b = domain_rows(domain)
-    A = np.concatenate([A, -signs[:, None] * table.H[rows]])
-    b = np.concatenate([b, signs * table.c[rows]])
-    return polytope_volume(A[:, free], b - A @ table.witnesses[region])
+    A = np.concatenate([A, -side[:, None] * rows[:, :-1]])
+    b = np.concatenate([b, side * rows[:, -1]])
+    return polytope_volume(A[:, free], b - A @ witness)
 
 
 def polytope_volume(A: Float[np.ndarray, "rows d"], b: Float[np.ndarray, " rows"]) -> float:

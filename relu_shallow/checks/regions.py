@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from relu_shallow.checks.counting import free_inputs
 from relu_shallow.checks.exact import is_witness
+from relu_shallow.checks.flips import unlisted_neighbours
 from relu_shallow.checks.lists import first_differing_neuron, missing_patterns
 from relu_shallow.checks.maps import Maps, chunks, maps_of
 from relu_shallow.domain import Domain, contains
@@ -75,6 +76,10 @@ def check_regions(
         checks.append(("neighbours listed", missing == 0,
                        f"{missing} of {len(X)} points across regions' borders have a pattern that is not listed "
                        f"({doubtful} on another border left out)"))  # fmt: skip
+        regions_missed, tried, candidates = unlisted_neighbours(table, domain, rng)
+        checks.append(("no unlisted neighbour", regions_missed == 0,
+                       f"{regions_missed} of {tried} patterns one neuron away from listed ones are regions and not "
+                       f"listed (of {candidates} candidates)"))  # fmt: skip
     return checks
 
 

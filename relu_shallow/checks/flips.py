@@ -1,0 +1,71 @@
+"""Patterns one neuron away from listed ones, which no listed region has: is any of them a region after all?"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from relu_shallow.checks.counting import domain_rows, free_inputs
+from relu_shallow.checks.maps import maps_of
+from relu_shallow.domain import Box, Domain, WholeSpace
+from relu_shallow.network import Network
+from relu_shallow.precision import general_lp_margin
+from relu_shallow.regions.partition import pack, unpack
+from relu_shallow.shallow.table import Table
+
+REGIONS = 2_000  # listed regions whose neighbours are tried
+CLEARLY = 10  # a ball this many times the solver's own error is no rounding
+MOST = 200  # patterns put to a linear program, at about two milliseconds each
+
+
+def unlisted_neighbours(table: Table, domain: Domain, rng: np.random.Generator) -> tuple[int, int, int]:
+    """(patterns found to be regions, patterns tried, candidates).
+
+    Two regions that share a facet differ, in general, in one neuron; so a missing region is one neuron away from
+    its listed neighbours, and the candidates that most listed regions point to are tried first.
+    """
+    network, width = table.network, table.bits.shape[1]
+    listed = {row.tobytes() for row in table.bits}
+    chosen = np.sort(rng.choice(table.regions, min(table.regions, REGIONS), replace=False))
+    candidates: Counter[bytes] = Counter()
+    for pattern in unpack(table.bits[chosen], network.neurons):
+        flipped = pack(pattern ^ np.eye(network.neurons, dtype=bool)) if network.neurons else table.bits[:0]
+        candidates.update(row for row in map(bytes, flipped) if row not in listed)
+    ranked = [np.frombuffer(row, dtype=np.uint8, count=width) for row, _ in candidates.most_common(MOST)]
+    found = sum(_is_region(network, unpack(row[None], network.neurons), domain) for row in ranked)
+    return found, len(ranked), len(candidates)
+
+
+def _is_region(network: Network, pattern: Bool[np.ndarray, "1 neurons"], domain: Domain) -> bool:
+    """Whether a ball clearly larger than the solver's error fits among the pattern's rows, on the free inputs."""
+    free = free_inputs(domain, network.inputs)
+    center, scale = np.zeros(network.inputs), np.ones(network.inputs)
+    if isinstance(domain, Box):  # in units of the box
+        center, scale = (domain.lo + domain.hi) / 2, np.where(free, (domain.hi - domain.lo) / 2, 1.0)
+    maps = maps_of(network, pattern)
+    slopes, error = maps.rows[:, 0, :-1][:, free], maps.row_error[:, 0, :-1]
+    at_center = maps.rows[:, 0, :-1] @ center + maps.rows[:, 0, -1]
+    center_error = 2 * (error @ np.abs(center) + maps.row_error[:, 0, -1])
+    blank = (np.abs(slopes) <= error[:, free]).all(axis=1)
+    if ((at_center[blank] > center_error[blank]) != pattern[0, blank]).any():
+        return False  # a constant neuron on the wrong side
+    side = np.where(pattern[0, ~blank], 1.0, -1.0)
+    A, b = -side[:, None] * slopes[~blank], side * at_center[~blank]
+    if not isinstance(domain, WholeSpace):
+        more, limits = domain_rows(domain)
+        A, b = np.concatenate([A, more[:, free]]), np.concatenate([b, limits - more @ center])
+    return _radius(A * scale[free], b) > CLEARLY * general_lp_margin(int(free.sum()))
+
+
+def _radius(A: Float[np.ndarray, "rows d"], b: Float[np.ndarray, " rows"]) -> float:
+    """The radius, up to 1, of the largest ball in {y : A y <= b}; -inf where the solver finds none."""
+    from scipy.optimize import linprog
+
+    norms = np.linalg.norm(A, axis=1)
+    A, b = A[norms > 0] / norms[norms > 0, None], b[norms > 0] / norms[norms > 0]
+    objective = np.append(np.zeros(A.shape[1]), -1.0)
+    bounds = [(None, None)] * A.shape[1] + [(None, 1.0)]
+    found = linprog(objective, A_ub=np.column_stack([A, np.ones(len(A))]), b_ub=b, bounds=bounds)
+    return float(found.x[-1]) if found.status == 0 else -np.inf

@@ -1,0 +1,295 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import data_path
+from networks import CASES, NAMED, case, general_position
+
+from relu_shallow.certify import verify
+from relu_shallow.checks.counting import general_position_count, polytope_volume
+from relu_shallow.checks.exact import is_witness
+from relu_shallow.checks.lists import first_differing_neuron
+from relu_shallow.checks.maps import maps_of
+from relu_shallow.domain import Box, Polytope, WholeSpace
+from relu_shallow.errors import DataError
+from relu_shallow.load import load_network
+from relu_shallow.network import Affine, from_layers, local_maps
+from relu_shallow.regions.partition import Partition
+from relu_shallow.regions.search import enumerate_regions
+from relu_shallow.shallow.build import shallow_network
+from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.trie import Trie
+
+
+def partition_of(name, domain=None):
+    named = NAMED[name] if name in NAMED else case(name)
+    return enumerate_regions(named.network, domain or Box(*named.box))
+
+
+def converted(name, domain=None):
+    return shallow_network(partition_of(name, domain))
+
+
+def failed(verification):
+    return {check.name for check in verification.checks if not check.ok}
+
+
+def with_table(shallow, **changes):
+    return replace(shallow, tables=(replace(shallow.table, **changes),))
+
+
+def without(partition: Partition, region):
+    keep = np.arange(partition.regions) != region
+    return replace(
+        partition, bits=partition.bits[keep], witnesses=partition.witnesses[keep], radii=partition.radii[keep]
+    )
+
+
+# It says yes
+
+
+@pytest.mark.parametrize("name", [*sorted(NAMED), *(name for name, (count, _) in CASES.items() if count < 400)])
+@pytest.mark.parametrize("domain", ["box", "everywhere"])
+def test_a_true_conversion_is_verified(name, domain):
+    shallow = converted(name, None if domain == "box" else WholeSpace())
+    found = verify(shallow, shallow.network, points=500)
+    assert failed(found) == set()
+    assert found.ok
+
+
+def test_the_checks_that_apply_are_all_made():
+    shallow = converted("z_d2_12")
+    names = {check.name for check in verify(shallow, shallow.network, np.zeros((3, 2)), points=100).checks}
+    assert names == {
+        "same network", "patterns unique", "trie", "equal at random points", "equal on the data", "equal at witnesses",
+        "equal on region boundaries", "equal at shared vertices", "affine maps", "half-spaces", "witness patterns",
+        "witnesses in the domain", "half-spaces hold at witnesses", "neighbours listed", "no unlisted neighbour",
+        "sampled points in listed regions", "volumes sum to the domain's",
+    }  # fmt: skip
+    everywhere = verify(converted("z_d2_12", WholeSpace()), points=100)
+    assert "count of regions in general position" in {check.name for check in everywhere.checks}
+    assert any(reason.startswith("volumes") for reason in everywhere.left_out)
+
+
+def test_the_same_seed_looks_at_the_same_points():
+    shallow = converted("p_d2_6x6")
+    assert verify(shallow, points=200, seed=3) == verify(shallow, points=200, seed=3)
+
+
+def test_a_polytope_and_a_flat_box_are_verified():
+    corner = Polytope(np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]]), np.array([0.5, 0.5, 1.0]))
+    for domain in (corner, Box(np.array([-1.0, 0.5]), np.array([2.0, 0.5]))):
+        found = verify(converted("triangle", domain), points=300)
+        assert found.ok
+        assert "volumes sum to the domain's" in {check.name for check in found.checks}
+
+
+def test_of_a_partial_list_only_what_it_holds_is_checked():
+    named = NAMED["cones"]
+    partial = shallow_network(enumerate_regions(named.network, Box(*named.box), max_regions=6))
+    found = verify(partial, points=300)
+    assert found.ok
+    assert not {"neighbours listed", "volumes sum to the domain's"} & {check.name for check in found.checks}
+    alpha = partial.alpha.copy()
+    alpha[3, 0, 1] += 1.0
+    assert not verify(with_table(partial, alpha=alpha), points=300).ok
+
+
+def test_tables_that_add_are_verified_one_by_one():
+    one = converted("xor", Box(-1, 2))
+    two = converted("triangle", Box(-1, 2))
+    (W1, b1), (W2, b2) = ((net.affine[0].W, net.affine[0].b) for net in (one.network, two.network))
+    out = np.concatenate([one.network.affine[1].W, two.network.affine[1].W], axis=1)
+    bias = one.network.affine[1].b + two.network.affine[1].b
+    joint = from_layers([(np.concatenate([W1, W2]), np.concatenate([b1, b2])), (out, bias)])
+    both = ShallowNetwork(joint, one.domain, (one.table, two.table), one.completeness)
+    assert verify(both, joint, points=300).ok
+    broken = replace(both, tables=(one.table, replace(two.table, beta=two.table.beta + 0.5)))
+    assert not verify(broken, joint, points=300).ok
+
+
+# It says no
+
+
+def test_no_when_one_weight_of_the_model_has_changed():
+    shallow = converted("p_d2_6x6")
+    layers = [(layer.W.copy(), layer.b.copy()) for layer in shallow.network.affine]
+    layers[1][0][2, 3] += 1e-3
+    found = verify(shallow, from_layers(layers), points=500)
+    assert {"same network", "equal at random points"} <= failed(found)
+
+
+def test_no_when_the_stored_network_itself_was_changed():
+    shallow = converted("p_d2_6x6")
+    affine = list(shallow.network.affine)
+    affine[2] = Affine(affine[2].W * 1.001, affine[2].b)
+    other = replace(shallow.network, affine=tuple(affine))
+    assert not verify(with_table(replace(shallow, network=other), network=other), points=500).ok
+
+
+@pytest.mark.parametrize("name", ["crossing_lines", "cones", "p_d2_6x6", "z_d3_12"])
+def test_no_when_any_one_region_is_removed(name):
+    whole = partition_of(name)
+    for region in range(0, whole.regions, max(1, whole.regions // 8)):
+        assert not verify(shallow_network(without(whole, region)), points=200).ok
+
+
+def test_a_small_removed_region_is_missed_by_its_neighbours_where_volumes_are_not_computed():
+    whole = partition_of("p_d4_6x6")
+    for region in np.argsort(whole.radii)[:5]:
+        assert "no unlisted neighbour" in failed(verify(shallow_network(without(whole, region)), points=100))
+
+
+def test_no_when_a_region_is_removed_on_the_whole_space():
+    whole = partition_of("z_d2_12", WholeSpace())
+    found = failed(verify(shallow_network(without(whole, 40)), points=200))
+    assert {"count of regions in general position", "neighbours listed"} <= found
+
+
+def test_no_when_a_region_is_listed_twice():
+    whole = partition_of("p_d2_6x6")
+    twice = np.insert(np.arange(whole.regions), 5, 5)
+    doubled = replace(whole, bits=whole.bits[twice], witnesses=whole.witnesses[twice], radii=whole.radii[twice])
+    assert "patterns unique" in failed(verify(shallow_network(doubled), points=200))
+    table = converted("p_d2_6x6").table
+    bits = table.bits.copy()
+    bits[7] = bits[8]
+    assert "patterns unique" in failed(verify(with_table(converted("p_d2_6x6"), bits=bits), points=200))
+
+
+@pytest.mark.parametrize("field", ["alpha", "beta"])
+def test_no_when_an_affine_map_is_changed_by_a_millionth(field):
+    shallow = converted("p_d2_6x6")
+    changed = getattr(shallow.table, field).copy()
+    changed.reshape(-1)[-1] += 1e-6
+    assert "affine maps" in failed(verify(with_table(shallow, **{field: changed}), points=200))
+
+
+@pytest.mark.parametrize("field", ["H", "c"])
+def test_no_when_a_half_space_is_changed_by_a_millionth(field):
+    shallow = converted("p_d2_6x6")
+    for row in range(0, shallow.half_spaces, 5):
+        changed = getattr(shallow.table, field).copy()
+        changed[row] += 1e-6
+        assert "half-spaces" in failed(verify(with_table(shallow, **{field: changed}), points=200))
+
+
+def test_no_when_a_witness_is_moved():
+    shallow = converted("p_d2_6x6")
+    for witness, check in ((shallow.table.witnesses[4], "witness patterns"), ([3.0, 3.0], "witnesses in the domain")):
+        moved = shallow.table.witnesses.copy()
+        moved[9] = witness
+        assert check in failed(verify(with_table(shallow, witnesses=moved), points=200))
+
+
+def test_no_when_a_witness_lies_on_a_border():
+    shallow = converted("abs")
+    for onto in (0.0, -0.0, 5e-324):  # 5e-324 has the pattern of its region; but its pre-activations are not rounded
+        moved = shallow.table.witnesses.copy()
+        moved[0] = onto
+        assert "witness patterns" in failed(verify(with_table(shallow, witnesses=moved), points=50))
+
+
+def test_no_when_a_sign_is_swapped_in_the_trie():
+    shallow = converted("p_d2_6x6")
+    child = shallow.table.trie.child.copy()
+    child[6] = child[6, ::-1]
+    trie = Trie(shallow.table.trie.row, child, shallow.table.trie.root)
+    assert failed(verify(with_table(shallow, trie=trie), points=200)) == {"trie"}
+
+
+def test_no_when_the_trie_is_not_a_tree():
+    shallow = converted("p_d2_6x6")
+    trie = shallow.table.trie
+    loop, wild = trie.child.copy(), trie.row.copy()
+    loop[3] = trie.root
+    wild[3] = 10**6
+    for broken in (
+        Trie(trie.row, loop, trie.root),
+        Trie(wild, trie.child, trie.root),
+        Trie(trie.row[:-1], trie.child[:-1], trie.root),
+    ):
+        assert failed(verify(with_table(shallow, trie=broken), points=200)) == {"trie"}
+
+
+def test_no_when_two_rows_are_exchanged_in_the_trie():
+    shallow = converted("p_d2_6x6")
+    row = shallow.table.trie.row.copy()
+    first, second = np.unique(row, return_index=True)[1][:2]
+    row[[first, second]] = row[[second, first]]
+    trie = Trie(row, shallow.table.trie.child, shallow.table.trie.root)
+    assert "half-spaces" in failed(verify(with_table(shallow, trie=trie), points=200))
+
+
+def test_no_when_the_list_belongs_to_another_domain():
+    small = converted("p_d2_6x6", Box(-0.3, 0.3))
+    assert not verify(replace(small, domain=Box(np.full(2, -1.0), np.full(2, 1.0))), points=500).ok
+
+
+def test_no_when_the_head_or_the_shape_differs():
+    shallow = converted("p_d2_6x6")
+    assert failed(verify(shallow, replace(shallow.network, head="sigmoid"), points=50)) == {"same network"}
+    assert failed(verify(shallow, case("p_d4_6x6").network, points=50)) == {"same network"}
+
+
+def test_bad_data_is_refused_with_a_reason():
+    with pytest.raises(DataError, match="2 inputs"):
+        verify(converted("p_d2_6x6"), data=np.zeros((3, 5)))
+    with pytest.raises(DataError, match="NaN"):
+        verify(converted("p_d2_6x6"), data=np.full((1, 2), np.nan))
+
+
+# What it stands on
+
+
+@pytest.mark.parametrize("name", ["two_slopes", "sawtooth", "p_d4_6x6"])
+def test_maps_of_many_patterns_are_those_of_one_at_a_time(name):
+    table = converted(name).table
+    maps = maps_of(table.network, table.patterns)
+    for region, pattern in enumerate(table.patterns):
+        one = [np.column_stack([G, g]) for G, g in local_maps(table.network, pattern)]
+        np.testing.assert_allclose(maps.rows[:, region], np.concatenate(one[:-1]), rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(maps.output[:, region], one[-1], rtol=1e-12, atol=1e-13)
+
+
+def test_exact_arithmetic_tells_a_border_from_a_point_beside_it():
+    # as binary numbers 0.1 + 0.2 - 0.3 is 2^-55 and not 0; one unit less in the bias makes it negative
+    for bias, active in ((-0.3, True), (np.nextafter(-0.3, -1), False)):
+        network = from_layers([(np.array([[0.1, 0.2]]), np.array([bias])), (np.eye(1), np.zeros(1))])
+        for bit in (True, False):
+            assert is_witness(network, np.ones(2), np.array([bit])) == (bit == active)
+    zero = NAMED["constants"].network  # rows -1, 0 and 2: identically zero is inactive and needs no sign
+    assert is_witness(zero, np.array([0.3]), np.array([False, False, True]))
+    assert not is_witness(zero, np.array([0.3]), np.array([False, True, True]))
+    flat = NAMED["abs"].network
+    assert not is_witness(flat, np.array([0.0]), np.array([False, False]))  # the pattern of 0 is no region's
+
+
+def test_volumes_of_known_bodies():
+    eye = np.eye(3)
+    assert polytope_volume(np.concatenate([eye, -eye]), np.full(6, 0.5)) == pytest.approx(1.0, rel=1e-12)
+    simplex = np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]]), np.array([0.25, 0.25, 0.5])
+    assert polytope_volume(*simplex) == pytest.approx(0.5, rel=1e-12)
+    assert polytope_volume(np.array([[2.0], [-1.0]]), np.array([1.0, 1e-9])) == pytest.approx(0.5 + 1e-9, rel=1e-12)
+    with pytest.raises(ValueError, match="not inside"):
+        polytope_volume(np.array([[1.0], [-1.0]]), np.array([1.0, -0.5]))
+
+
+def test_the_theorem_is_used_only_where_it_holds():
+    assert general_position_count(case("z_d3_12").network, WholeSpace())[0] == general_position(12, 3)
+    for name in ("g_dup", "bent_line", "cones", "duplicated", "constants"):
+        assert general_position_count((NAMED.get(name) or case(name)).network, WholeSpace())[0] is None
+    assert general_position_count(case("z_d3_12").network, Box(-1, 1))[0] is None
+
+
+def test_neighbours_differ_first_where_their_bits_do():
+    table = converted("p_d4_6x6").table
+    expected = [int(np.flatnonzero(a != b)[0]) for a, b in zip(table.patterns, table.patterns[1:], strict=False)]
+    assert first_differing_neuron(table.bits).tolist() == expected
+
+
+def test_a_real_controller_is_verified_on_the_plane_against_its_file():
+    path = data_path("onnx/archcomp/Single_Pendulum_controller_single_pendulum.onnx")
+    shallow = shallow_network(enumerate_regions(load_network(path), WholeSpace()))
+    assert shallow.regions == 1280
+    assert verify(shallow, path).ok
