@@ -21,14 +21,18 @@ EXPLAIN_ADVICE = "to keep the local values for the rows left after S seconds, gi
 
 @contextmanager
 def progress_of(noun: str, advice: str) -> Iterator[Callable[[int], None]]:
-    """A function to tell the number of things done so far: it draws the bar, and advises once where it is long."""
-    began = monotonic()
+    """A function to tell the number of things done so far: it draws the bar, and advises once where it is long.
+
+    The clock starts when it is first told: before that a compilation may run, which is announced by itself.
+    """
+    began: float | None = None
     told = False
     draw: Callable[[int], None] | None = None
     with ExitStack() as bar:
 
         def update(done: int) -> None:
-            nonlocal told, draw
+            nonlocal began, told, draw
+            began = monotonic() if began is None else began
             passed = monotonic() - began
             if not told and passed >= LONG:
                 told = True
