@@ -50,14 +50,21 @@ class Polytope:
     A: Float[np.ndarray, "rows n"]
     b: Float[np.ndarray, " rows"]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "A", np.atleast_2d(np.asarray(self.A, dtype=np.float64)))
-        object.__setattr__(self, "b", np.atleast_1d(np.asarray(self.b, dtype=np.float64)))
-        if self.A.ndim != 2 or self.b.shape != (len(self.A),):
-            raise DomainError(f"a polytope needs A of shape (k, n) and b of shape (k,), "
-                              f"got {self.A.shape} and {self.b.shape}")  # fmt: skip
-        if not (np.isfinite(self.A).all() and np.isfinite(self.b).all()):
+    def __init__(self, A: object, b: object) -> None:
+        """A and b as arrays or nested lists; raises DomainError where their shapes or values do not make half-spaces."""
+        try:
+            rows = np.atleast_2d(np.asarray(A, dtype=np.float64))
+            constants = np.atleast_1d(np.asarray(b, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise DomainError(f"a polytope's A and b must be arrays of numbers: {error}") from error
+        if rows.ndim != 2 or constants.shape != (len(rows),):
+            raise DomainError(
+                f"a polytope needs A of shape (k, n) and b of shape (k,), got {rows.shape} and {constants.shape}"
+            )
+        if not (np.isfinite(rows).all() and np.isfinite(constants).all()):
             raise DomainError("a polytope's A and b must be finite")
+        object.__setattr__(self, "A", rows)
+        object.__setattr__(self, "b", constants)
 
 
 Domain = WholeSpace | Box | Polytope

@@ -1,6 +1,7 @@
-"""The same simplex in exact rational arithmetic: for the few questions that rounding leaves open.
+"""The same simplex in exact arithmetic, all in integers: for the few questions that rounding leaves open.
 
-Rows are integers: a row (a_1, .., a_d, b) stands for a . y + b >= 0. Bland's rule throughout, so it always ends.
+A row (a_1, .., a_d, b) of integers stands for a . y + b >= 0; rows are the lines of an object array. A vertex is kept as
+numerators over one positive denominator, so that no fraction is ever reduced. Bland's rule throughout, so it always ends.
 """
 
 from __future__ import annotations
@@ -9,94 +10,109 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-Row = Sequence[int]
+import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vertex:
-    """A vertex of {y : a . y + b >= 0}: its point, the d rows that are zero there, and the inverse of their matrix."""
+    """The point numerators / denominator where the basis rows vanish; inverse / denominator inverts their matrix."""
 
-    point: list[Fraction]
-    basis: list[int]
-    inverse: list[list[Fraction]]
+    numerators: np.ndarray
+    denominator: int
+    basis: tuple[int, ...]
+    inverse: np.ndarray
+
+    @property
+    def point(self) -> list[Fraction]:
+        """The coordinates as fractions."""
+        return [Fraction(int(top), self.denominator) for top in self.numerators]
 
 
-def vertex_of(rows: Sequence[Row], basis: Sequence[int]) -> Vertex | None:
-    """The point where the basis rows vanish, or None where they are dependent."""
-    d = len(basis)
-    table = [[Fraction(v) for v in rows[i][:d]] + [Fraction(int(k == j)) for j in range(d)] for k, i in enumerate(basis)]
+def adjugate(matrix: np.ndarray) -> tuple[np.ndarray, int]:
+    """(X, D) with matrix X = D I, D > 0, in integers (Bareiss' elimination); D = 0 where the matrix is singular."""
+    d = len(matrix)
+    table = [[*map(int, row), *(int(k == j) for j in range(d))] for k, row in enumerate(matrix)]
+    last = 1
     for k in range(d):
-        pivot = next((i for i in range(k, d) if table[i][k]), None)
-        if pivot is None:
-            return None
-        table[k], table[pivot] = table[pivot], table[k]
-        scale = table[k][k]
-        table[k] = [v / scale for v in table[k]]
+        swap = next((i for i in range(k, d) if table[i][k]), None)
+        if swap is None:
+            return np.zeros((0, 0), dtype=object), 0
+        if swap != k:
+            table[k], table[swap] = table[swap], [-v for v in table[k]]
+        pivot = table[k][k]
         for i in range(d):
-            if i != k and table[i][k]:
-                factor = table[i][k]
-                table[i] = [v - factor * w for v, w in zip(table[i], table[k], strict=True)]
-    inverse = [row[d:] for row in table]
-    point = [-sum((inverse[k][j] * rows[i][d] for j, i in enumerate(basis)), Fraction(0)) for k in range(d)]
-    return Vertex(point, list(basis), inverse)
+            if i != k:
+                factor, lead = table[i][k], table[k]
+                table[i] = [(pivot * v - factor * w) // last for v, w in zip(table[i], lead, strict=True)]
+        last = pivot
+    sign = -1 if last < 0 else 1
+    inverse = np.empty((d, d), dtype=object)
+    for k in range(d):
+        inverse[k] = [sign * v for v in table[k][d:]]
+    return inverse, abs(last)
 
 
-def value(row: Row, point: Sequence[Fraction]) -> Fraction:
-    """a . y + b."""
-    return sum((a * y for a, y in zip(row, point, strict=False) if a), Fraction(row[-1]))
+def vertex_of(rows: np.ndarray, basis: Sequence[int]) -> Vertex | None:
+    """The point where the basis rows vanish, or None where they are dependent."""
+    chosen = rows[list(basis)]
+    inverse, denominator = adjugate(chosen[:, :-1])
+    if denominator == 0:
+        return None
+    return Vertex(-inverse.dot(chosen[:, -1]), denominator, tuple(int(i) for i in basis), inverse)
 
 
-def feasible(rows: Sequence[Row], point: Sequence[Fraction]) -> bool:
-    """Whether every row is >= 0 at the point."""
-    return all(value(row, point) >= 0 for row in rows)
+def values(rows: np.ndarray, vertex: Vertex) -> np.ndarray:
+    """The rows' values at a vertex, times its (positive) denominator."""
+    return rows[:, :-1].dot(vertex.numerators) + rows[:, -1] * vertex.denominator
 
 
-def maximum(rows: Sequence[Row], objective: Row, start: Vertex, stop_above: Fraction | None = None) -> Vertex:
-    """A vertex at which objective . y is largest over the rows' bounded polyhedron, climbed from a feasible vertex.
+def feasible(rows: np.ndarray, vertex: Vertex) -> bool:
+    """Whether every row is >= 0 at the vertex."""
+    return not (values(rows, vertex) < 0).any()
 
-    With `stop_above`, the first vertex at which the objective (its constant included) exceeds it.
+
+def maximum(rows: np.ndarray, objective: np.ndarray, start: Vertex, *, stop_above_zero: bool = False) -> Vertex:
+    """A vertex at which objective . (y, 1) is largest over the rows' bounded polyhedron, climbed from a feasible vertex.
+
+    With `stop_above_zero`, the first vertex at which it is positive.
     """
-    d = len(start.basis)
-    point, basis, inverse = list(start.point), list(start.basis), [list(row) for row in start.inverse]
-    slack = [value(row, point) for row in rows]
-    while True:
-        if stop_above is not None and value(objective, point) > stop_above:
-            break
-        prices = [sum(objective[k] * inverse[k][i] for k in range(d)) for i in range(d)]
-        rising = [i for i in range(d) if prices[i] > 0]
+    here = start
+    while not (stop_above_zero and values(objective[None, :], here)[0] > 0):
+        prices = objective[:-1].dot(here.inverse)
+        rising = [i for i in range(len(here.basis)) if prices[i] > 0]
         if not rising:
             break
-        leaving = min(rising, key=lambda i: basis[i])
-        edge = [inverse[k][leaving] for k in range(d)]
-        steps = [sum((row[k] * edge[k] for k in range(d) if row[k]), Fraction(0)) for row in rows]
-        blocking = [(slack[i] / -step, i) for i, step in enumerate(steps) if step < 0]
-        reach, entering = min(blocking)
-        point = [y + reach * e for y, e in zip(point, edge, strict=True)]
-        slack = [s + reach * step for s, step in zip(slack, steps, strict=True)]
-        along = [sum((rows[entering][k] * inverse[k][i] for k in range(d)), Fraction(0)) for i in range(d)]
-        for row in inverse:
-            scaled = row[leaving] / along[leaving]
-            for i in range(d):
-                row[i] -= along[i] * scaled
-            row[leaving] = scaled
+        leaving = min(rising, key=here.basis.__getitem__)
+        steps = rows[:, :-1].dot(here.inverse[:, leaving])
+        slack = values(rows, here)
+        entering = -1
+        for i in np.flatnonzero(steps < 0):
+            if entering < 0 or slack[i] * steps[entering] > slack[entering] * steps[i]:  # both steps are negative
+                entering = int(i)
+        basis = list(here.basis)
         basis[leaving] = entering
-    return Vertex(point, basis, inverse)
+        moved = vertex_of(rows, basis)
+        assert moved is not None, "an edge ends where a row that is not parallel to it does"
+        here = moved
+    return here
 
 
-def deepest_point(rows: Sequence[Row], bounds: int) -> tuple[Fraction, list[Fraction], Vertex]:
-    """(t, y, vertex): the point y that maximises t = min over rows of (a . y + b) / |a|_1 in the unit box, exactly.
+def deepest_point(rows: np.ndarray) -> tuple[Fraction, list[Fraction]]:
+    """(t, y): the point y of the unit box that maximises t = min over rows of (a . y + b) / |a|_1, exactly.
 
-    `bounds` says where the 2 d rows of the unit box start among the rows (y_k + 1, 1 - y_k, in turn). The polyhedron
+    The rows begin with the 2 d faces of the unit box (y_k + 1, 1 - y_k, in turn), and none is constant. The polyhedron
     has interior exactly when t > 0. The climb starts at the corner y = -1 with t as low as the rows need.
     """
-    d = len(rows[0]) - 1
-    weights = [sum(abs(a) for a in row[:d]) for row in rows]
-    lifted = [[*row[:d], -weight, row[d]] for row, weight in zip(rows, weights, strict=True)]
-    hard = [[*rows[bounds + k][:d], 0, rows[bounds + k][d]] for k in range(2 * d)]
-    corner = [Fraction(-1)] * d
-    ratios = [(value(row, corner) / weight, i) for i, (row, weight) in enumerate(zip(rows, weights, strict=True)) if weight]
-    _, lowest = min(ratios)
-    start = vertex_of(lifted + hard, [len(rows) + 2 * k for k in range(d)] + [lowest])
+    d = rows.shape[1] - 1
+    weights = abs(rows[:, :-1]).sum(axis=1)
+    lifted = np.concatenate([rows[:, :-1], -weights[:, None], rows[:, -1:]], axis=1)
+    hard = lifted[: 2 * d].copy()
+    hard[:, d] = 0
+    corner = rows[:, -1] - rows[:, :-1].sum(axis=1)
+    lowest = min(range(len(rows)), key=lambda i: Fraction(int(corner[i]), int(weights[i])))
+    both = np.concatenate([lifted, hard])
+    start = vertex_of(both, [len(rows) + 2 * k for k in range(d)] + [lowest])
     assert start is not None, "the corner's rows and one with t are independent"
-    top = maximum(lifted + hard, [*([0] * d), 1, 0], start)
-    return top.point[d], top.point[:d], top
+    objective = np.array([0] * d + [1, 0], dtype=object)
+    top = maximum(both, objective, start).point
+    return top[d], top[:d]

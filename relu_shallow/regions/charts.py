@@ -91,11 +91,9 @@ def _unbounded(inputs: int, radius: float, A: np.ndarray, c: np.ndarray) -> tupl
 
 
 def _with_rows(M: np.ndarray, v: np.ndarray, e: np.ndarray, A: np.ndarray, c: np.ndarray) -> Chart:
-    """A chart with the rows c x0 - A x' >= 0, scaled to unit norm; rows that hold everywhere are left out."""
+    """A chart with the rows c x0 - A x' >= 0, scaled to unit norm."""
     rows = np.outer(c, e[:-1]) - A @ M
     constants = c * e[-1] - A @ v
-    kept = constants < np.abs(rows).sum(axis=1)
-    rows, constants = rows[kept], constants[kept]
     norms = np.linalg.norm(rows, axis=1)
     norms[norms == 0] = 1.0
     return Chart(M, v, e, rows / norms[:, None], constants / norms)

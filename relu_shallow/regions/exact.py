@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope
-from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, value, vertex_of
+from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, values, vertex_of
 from relu_shallow.network import Network, dense
 from relu_shallow.regions.charts import Chart
 
@@ -30,7 +30,7 @@ class ExactProblem:
     scales: list[int]
     embedding: np.ndarray
     e: np.ndarray
-    domain_rows: list[list[int]]
+    domain_rows: np.ndarray
     offsets: list[int]
     remembered: OrderedDict = field(default_factory=OrderedDict)
 
@@ -77,17 +77,17 @@ def _exact_chart(domain: Domain, chart: Chart) -> tuple[np.ndarray, np.ndarray, 
     return M, v, e
 
 
-def _domain_rows(domain: Domain, embedding: np.ndarray, e: np.ndarray) -> list[list[int]]:
+def _domain_rows(domain: Domain, embedding: np.ndarray, e: np.ndarray) -> np.ndarray:
     """The rows in the kernel's order: a placeholder for the ball's, the unit box's faces, the polytope's own."""
     d = len(e) - 1
-    rows = [[0] * d + [1]]
+    rows = np.zeros((1 + 2 * d, d + 1), dtype=object)
+    rows[:, d] = 1
     for axis in range(d):
-        for sign in (1, -1):
-            rows.append([sign if k == axis else 0 for k in range(d)] + [1])
+        rows[1 + 2 * axis, axis], rows[2 + 2 * axis, axis] = 1, -1
     if isinstance(domain, Polytope):
-        both, _ = integers(np.concatenate([domain.A, domain.b[:, None]], axis=1))
-        kept = both[:, -1, None] * e[None, :] - both[:, :-1].dot(embedding)
-        rows.extend(row.tolist() for row in kept)
+        told = (domain.A != 0).any(axis=1)  # as charts.py: rows 0.x <= b say nothing
+        both, _ = integers(np.concatenate([domain.A[told], domain.b[told, None]], axis=1))
+        rows = np.concatenate([rows, both[:, -1, None] * e[None, :] - both[:, :-1].dot(embedding)])
     return rows
 
 
@@ -124,17 +124,16 @@ def _scale_below(problem: ExactProblem, layer: int) -> int:
     return scale
 
 
-def cell_rows(problem: ExactProblem, decided: int, flags: UInt8[np.ndarray, " neurons"]) -> list[list[int]]:
+def cell_rows(problem: ExactProblem, decided: int, flags: UInt8[np.ndarray, " neurons"]) -> np.ndarray:
     """The integer rows of the cell of a path: the domain's, and one for each neuron that was cut."""
-    rows = list(problem.domain_rows)
+    parts = [problem.domain_rows]
     for layer, (start, stop) in enumerate(zip(problem.offsets, problem.offsets[1:], strict=False)):
-        cut = [q for q in range(start, min(stop, decided)) if flags[q] & 2]
-        if cut:
-            own = layer_rows(problem, layer, flags)
-            for q in cut:
-                row = own[q - start]
-                rows.append((row if flags[q] & 1 else -row).tolist())
-    return rows
+        path = flags[start : min(stop, decided)]
+        cut = np.flatnonzero(path & 2)
+        if len(cut):
+            sign = np.where(path[cut] & 1, 1, -1).astype(object)
+            parts.append(layer_rows(problem, layer, flags)[cut] * sign[:, None])
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -153,38 +152,57 @@ def sides(problem: ExactProblem, decided: int, flags: UInt8[np.ndarray, " neuron
     """
     rows = cell_rows(problem, decided, flags)
     start = vertex_of(rows, basis.tolist())
-    if start is None or not feasible(rows, start.point):
-        depth, _, _ = deepest_point(rows[1:], 0)
+    if start is None or not feasible(rows, start):
+        depth, _ = deepest_point(rows[1:])
         if depth <= 0:
             return Sides(None, None, None)
         start = _some_vertex(rows)
-    layer = max(i for i, offset in enumerate(problem.offsets[:-1]) if offset <= decided)
-    row = layer_rows(problem, layer, flags)[decided - problem.offsets[layer]].tolist()
-    zero = Fraction(0)
-    positive = maximum(rows, row, start, zero)
-    minus = [-a for a in row]
-    negative = maximum(rows, minus, start, zero)
+    layer = _layer_of(problem, decided)
+    row = layer_rows(problem, layer, flags)[decided - problem.offsets[layer]]
+    positive = maximum(rows, row, start, stop_above_zero=True)
+    negative = maximum(rows, -row, start, stop_above_zero=True)
     return Sides(
-        positive if value(row, positive.point) > 0 else None,
-        negative if value(minus, negative.point) > 0 else None,
+        positive if values(row[None, :], positive)[0] > 0 else None,
+        negative if values(-row[None, :], negative)[0] > 0 else None,
         start,
     )
 
 
-def _some_vertex(rows: list[list[int]]) -> Vertex:
+def _layer_of(problem: ExactProblem, neuron: int) -> int:
+    return max(i for i, offset in enumerate(problem.offsets[:-1]) if offset <= neuron)
+
+
+def constant_neurons(problem: ExactProblem, start: int, flags: UInt8[np.ndarray, " neurons"]) -> np.ndarray:
+    """The neurons from `start` to the end of the layer of the one before, whose row is exactly the zero function."""
+    layer = _layer_of(problem, start - 1)
+    first = problem.offsets[layer]
+    rows = layer_rows(problem, layer, flags)[start - first :]
+    return start + np.flatnonzero(~(rows != 0).any(axis=1))
+
+
+def domain_vertex(problem: ExactProblem) -> Vertex | None:
+    """A vertex of the domain's part in the chart, or None where that part has no interior."""
+    rows = problem.domain_rows
+    told = (rows[:, :-1] != 0).any(axis=1)
+    if (rows[1:][~told[1:], -1] <= 0).any():
+        return None
+    depth, _ = deepest_point(rows[told])
+    return _some_vertex(rows) if depth > 0 else None
+
+
+def _some_vertex(rows: np.ndarray) -> Vertex:
     """A vertex of a polyhedron with interior: rows are imposed one after the other, each by climbing it from the last."""
-    d = len(rows[0]) - 1
+    d = rows.shape[1] - 1
     start = vertex_of(rows, [1 + 2 * axis for axis in range(d)])
     assert start is not None, "a corner of the unit box"
     for index in range(1 + 2 * d, len(rows)):
-        start = maximum(rows[:index], rows[index], start, Fraction(0))
+        start = maximum(rows[:index], rows[index], start, stop_above_zero=True)
     return start
 
 
 def interior(problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"]) -> list[Fraction] | None:
     """A chart point deep inside the region of a full path, or None where the path's cell has no interior."""
-    rows = cell_rows(problem, problem.offsets[-1], flags)
-    depth, point, _ = deepest_point(rows[1:], 0)
+    depth, point = deepest_point(cell_rows(problem, problem.offsets[-1], flags)[1:])
     return point if depth > 0 else None
 
 

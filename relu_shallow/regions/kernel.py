@@ -5,7 +5,8 @@ A node of the tree is a cell with a current vertex and basis. Arrays, for n' = d
     Z      (d + 1, N)   pre-activations as affine functions of the chart point y: Z[:d, q] . y + Z[d, q], by the path's
                         pattern; a layer is recomputed, or updated by rank one per neuron that changed, on entering it
     E      (N,)         bound on |Z - exact| over the unit box
-    flags  (N,)         the path: bit 0 the neuron is active, bit 1 it was cut
+    flags  (N,)         the path: bit 0 the neuron is active, bit 1 it was cut; in a node that exact arithmetic made,
+                        beyond the path, bit 2 says that the sign of that neuron of the present layer is known
     pre    (N,)         what the presolve of the neuron's layer proved: 1 active, 2 inactive, 0 open
     AT, b, error        the cell's rows (see lp/kernel.py): the ball's, the domain's, one per cut neuron on the path
     frames              the cut nodes whose active child is still to be visited: neuron, rows, vertex, basis, inverse
@@ -293,6 +294,7 @@ def search(
         open_basis[0] = start_basis
         return DONE, 0, 0, 1
     entering = True
+    first = True
     if decided == off[layer + 1] and layer < layers - 1 and decided > 0:
         layer += 1
         forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
@@ -307,6 +309,12 @@ def search(
                     boxhi[layer, c] = boxhi[layer - 1, c]
             for t in range(off[layer], off[layer + 1]):
                 proof_side[t] = 0
+                if first and t >= decided and start_flags[t] & 4:
+                    # exact arithmetic told this sign for the node's whole subtree in this layer
+                    proof_side[t] = 1 if start_flags[t] & 1 else -1
+                    proof_row[t] = 0
+                    proof_stamp[t] = 0
+            first = False
             still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, False)
             if still > limits[8]:
                 counters[BOXES] += 1

@@ -10,17 +10,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from relu_shallow.domain import Domain
-from relu_shallow.errors import DomainError
 from relu_shallow.lp.exact import Vertex
 from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
 from relu_shallow.network import Network, dense, stacked
 from relu_shallow.precision import chart_error, rows_error, search_limits
 from relu_shallow.regions.charts import Chart
-from relu_shallow.regions.exact import ExactProblem, cell_rows, input_point, interior, lay_out_exactly, same_pattern, sides
+from relu_shallow.regions.exact import ExactProblem, cell_rows, constant_neurons, domain_vertex, input_point, interior, lay_out_exactly, same_pattern, sides
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
 from relu_shallow.regions.partition import pack
 
 OPEN_NODES = 256  # undecided nodes that one call of the kernel may hand back
+
+KNOWN = 4  # the flag of a neuron beyond the path whose row is exactly zero: inactive
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +101,11 @@ def domain_rows(chart: Chart, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.ascontiguousarray(A.T), b, error
 
 
-def root(problem: Problem, d: int) -> Node:
-    """The domain itself: a corner of the unit box, moved to a vertex that satisfies the domain's own rows."""
+def root(problem: Problem, d: int) -> Node | None:
+    """The domain itself: a corner of the unit box, moved to a vertex that satisfies the domain's own rows.
+
+    None where the domain has no interior in this chart, which exact arithmetic decides.
+    """
     _, _, _, AT, b, error, _ = problem.chart
     y, basis, binv = -np.ones(d), 1 + 2 * np.arange(d), np.eye(d)
     AT = np.concatenate([AT, np.zeros((padded(d) - len(AT), len(b)))])
@@ -113,7 +117,11 @@ def root(problem: Problem, d: int) -> Node:
         threshold = problem.limits[6] * (error[row] + problem.limits[5])
         if climb(AT, b, slack, y, basis, binv, row, d, AT[:d, row].copy(), b[row], threshold, price, edge, denom,
                  ratio, scratch, counters, problem.limits) != REACHED:  # fmt: skip
-            raise DomainError("the domain has no interior in one of its charts")
+            vertex = domain_vertex(problem.exact)
+            if vertex is None:
+                return None
+            y, basis = np.array([float(v) for v in vertex.point]), np.array(vertex.basis, np.int64)
+            break
     return Node(0, np.zeros(problem.network.neurons, np.uint8), y, basis)
 
 
@@ -159,10 +167,20 @@ def _run_kernel(
     batch = Batch(pack(flags[:found].view(np.bool_)), problem.source.to_input(points[:found]),
                   radii[:found] * problem.ball_unit, np.ones(found, dtype=bool))  # fmt: skip
     frontier = [
-        Node(int(lengths[i]), front_flags[i].copy(), front_points[i].copy(), front_basis[i].copy()) for i in range(left)
+        Node(int(lengths[i]), _path(front_flags[i], lengths[i]), front_points[i].copy(), front_basis[i].copy())
+        for i in range(left)
     ]
-    undecided = [Node(int(open_lengths[i]), open_flags[i].copy(), np.zeros(d), open_basis[i].copy()) for i in range(opened)]
+    undecided = [
+        Node(int(open_lengths[i]), _path(open_flags[i], open_lengths[i]), np.zeros(d), open_basis[i].copy())
+        for i in range(opened)
+    ]
     return batch, frontier, undecided
+
+
+def _path(flags: np.ndarray, decided: int) -> np.ndarray:
+    path = np.zeros_like(flags)
+    path[:decided] = flags[:decided]
+    return path
 
 
 def _exact_children(problem: Problem, node: Node) -> list[Node]:
@@ -170,6 +188,7 @@ def _exact_children(problem: Problem, node: Node) -> list[Node]:
     known = sides(problem.exact, node.decided, node.flags, node.basis)
     if known.start is None:
         return []
+    node.flags[constant_neurons(problem.exact, node.decided + 1, node.flags)] = KNOWN
     if known.positive is not None and known.negative is not None:
         return [_child(node, 3, known.positive), _child(node, 2, known.negative)]
     return [_child(node, 1 if known.positive is not None else 0, known.start)]
@@ -197,7 +216,7 @@ def ball_radius(problem: Problem, node: Node, point: np.ndarray) -> float:
     inverse = problem.chart[6]
     nearest = np.inf
     for row in cell_rows(problem.exact, node.decided, node.flags)[1:]:
-        largest = max(abs(a) for a in row)
-        a = np.array([float(Fraction(v, largest)) for v in row])
+        largest = int(abs(row).max())
+        a = np.array([float(Fraction(int(v), largest)) for v in row])
         nearest = min(nearest, (a[:-1] @ point + a[-1]) / np.linalg.norm(a[:-1] * inverse))
     return max(float(nearest), 0.0) * problem.ball_unit

@@ -1,0 +1,169 @@
+"""Laws of the compiled search."""
+
+import numpy as np
+import pytest
+from conftest import data_path
+from hard import KINDS, layers
+from networks import NAMED, case
+from rational import regions, strictly_feasible
+
+from relu_shallow.domain import Box, Polytope, WholeSpace
+from relu_shallow.errors import DomainError
+from relu_shallow.network import activation_patterns, from_layers
+from relu_shallow.regions.search import enumerate_regions
+
+
+def random_network(widths, seed=0):
+    r = np.random.default_rng(seed)
+    return from_layers(
+        [(r.normal(size=(o, i)) / np.sqrt(i), 0.3 * r.normal(size=o)) for i, o in zip(widths, widths[1:], strict=False)]
+    )
+
+
+def listed(partition):
+    return set(map(tuple, partition.patterns.astype(int).tolist()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_hard_networks_agree_with_exact_rationals_pattern_for_pattern(kind, seed):
+    pairs = layers(kind, seed)
+    n = pairs[0][0].shape[1]
+    lo, hi = -np.linspace(0.7, 1.3, n), np.linspace(1.1, 0.9, n)
+    assert listed(enumerate_regions(from_layers(pairs), Box(lo, hi))) == regions(pairs, list(zip(lo, hi, strict=True)))
+    assert listed(enumerate_regions(from_layers(pairs), WholeSpace())) == regions(pairs)
+
+
+def test_the_rational_reference_can_tell_flat_from_full():
+    half = [[1, 0, 0], [-1, 0, 0], [0, 1, 1], [0, -1, 1]]  # x > 0, x < 0, |y| < 1
+    assert not strictly_feasible([[*map(__import__("fractions").Fraction, row)] for row in half])
+    assert strictly_feasible([[*map(__import__("fractions").Fraction, row)] for row in half[1:]])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_witness_has_its_regions_pattern_and_lies_inside_by_its_radius(seed):
+    network = random_network((3, 8, 8, 1), seed)
+    for domain in (Box(-1.0, 1.0), Box([-1, -1e-3, 0], [1, 1e-3, 5.0]), WholeSpace()):
+        found = enumerate_regions(network, domain)
+        assert (activation_patterns(network, found.witnesses) == found.patterns).all()
+        assert (found.radii > 0).all()
+        step = np.random.default_rng(seed).normal(size=found.witnesses.shape)
+        step *= (np.minimum(found.radii, 1e6) * 0.99 / np.linalg.norm(step, axis=1))[:, None]
+        if isinstance(domain, Box):
+            assert (activation_patterns(network, found.witnesses + step) == found.patterns).all()
+
+
+def test_patterns_are_sorted_and_each_stands_once():
+    found = enumerate_regions(random_network((4, 10, 10, 1)), WholeSpace())
+    rows = [row.tobytes() for row in found.bits]
+    assert rows == sorted(set(rows))
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_any_number_of_workers_finds_the_same_regions(workers):
+    network = random_network((4, 16, 16, 1))
+    alone = enumerate_regions(network, Box(-1.0, 1.0))
+    together = enumerate_regions(network, Box(-1.0, 1.0), workers=workers)
+    assert (alone.bits == together.bits).all()
+    np.testing.assert_allclose(alone.radii, together.radii, rtol=1e-9)
+
+
+def test_a_limit_gives_that_many_regions_of_the_full_list_and_says_so():
+    network = random_network((4, 16, 16, 1))
+    everything = listed(enumerate_regions(network, Box(-1.0, 1.0)))
+    part = enumerate_regions(network, Box(-1.0, 1.0), max_regions=100)
+    assert part.regions == 100
+    assert not part.complete
+    assert listed(part) < everything
+    exact = enumerate_regions(network, Box(-1.0, 1.0), max_regions=len(everything))
+    assert exact.regions == len(everything)
+
+
+def test_no_time_still_gives_a_partial_list():
+    part = enumerate_regions(random_network((6, 40, 40, 1)), Box(-1.0, 1.0), time_limit=0.0)
+    assert part.regions >= 1
+    assert not part.complete
+
+
+@pytest.mark.parametrize("radius", [1e-3, 1.0, 1e4])
+def test_the_charts_radius_does_not_matter(radius, monkeypatch):
+    network = random_network((3, 12, 1))
+    monkeypatch.setattr("relu_shallow.regions.charts.natural_radius", lambda network: radius)
+    assert enumerate_regions(network, WholeSpace()).regions == 1 + 12 + 66 + 220
+
+
+def test_counts_do_not_change_under_permuting_scaling_and_moving():
+    r = np.random.default_rng(5)
+    (W1, b1), (W2, b2), out = [(layer.W, layer.b) for layer in random_network((3, 7, 6, 1), 5).affine]
+    base = enumerate_regions(from_layers([(W1, b1), (W2, b2), out]), WholeSpace()).regions
+    order, scale = r.permutation(7), 2.0 ** r.integers(-20, 20, 7)
+    moved = from_layers([(W1[order] * scale[:, None], b1[order] * scale), (W2[:, order] / scale, b2), out])
+    assert enumerate_regions(moved, WholeSpace()).regions == base
+    M, v = r.integers(-2, 3, (3, 3)) + 5.0 * np.eye(3), r.integers(-3, 4, 3).astype(float)
+    assert enumerate_regions(from_layers([(W1 @ M, b1 + W1 @ v), (W2, b2), out]), WholeSpace()).regions == base
+
+
+def test_a_polytope_holds_the_regions_that_meet_it():
+    network = NAMED["triangle"].network
+    corner = Polytope([[-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]], [0.0, 0.0, 1.0])  # the triangle itself: one region
+    assert enumerate_regions(network, corner).regions == 1
+    assert enumerate_regions(network, Polytope([[-1.0, 0.0]], [0.0])).regions == 4  # x >= 0, unbounded
+    square = Polytope(np.concatenate([np.eye(2), -np.eye(2)]), [2.0, 2.0, 1.0, 1.0])
+    assert listed(enumerate_regions(network, square)) == listed(enumerate_regions(network, Box(-1.0, 2.0)))
+
+
+def test_empty_flat_and_misfit_domains_are_refused():
+    network = NAMED["triangle"].network
+    with pytest.raises(DomainError, match="empty"):
+        enumerate_regions(network, Polytope([[1.0, 0.0], [-1.0, 0.0]], [-1.0, -1.0]))
+    with pytest.raises(DomainError, match="flat"):
+        enumerate_regions(network, Polytope([[1.0, 0.0], [-1.0, 0.0]], [0.0, 0.0]))
+    with pytest.raises(DomainError, match="3 dimensions but the network has 2 inputs"):
+        enumerate_regions(network, Box([0, 0, 0], [1, 1, 1]))
+
+
+def test_a_flat_box_is_searched_in_its_own_hull():
+    network = random_network((3, 6, 6, 1), 3)
+    found = enumerate_regions(network, Box([-1, 0.25, -1], [1, 0.25, 1]))
+    assert (found.witnesses[:, 1] == 0.25).all()
+    W, b = network.affine[0].W, network.affine[0].b
+    flat = from_layers([(W[:, [0, 2]], b + 0.25 * W[:, 1]), *[(a.W, a.b) for a in network.affine[1:]]])
+    assert found.regions == enumerate_regions(flat, Box(-1.0, 1.0)).regions
+    point = enumerate_regions(network, Box([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]))
+    assert point.regions == 1
+    assert (point.patterns[0] == activation_patterns(network, point.witnesses)[0]).all()
+
+
+def test_a_sliver_a_tenth_of_a_millionth_wide_is_found():
+    found = enumerate_regions(case("g_thin").network, Box(*case("g_thin").box))
+    assert found.regions == 32
+    assert (found.radii < 1e-7).sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "lo", "hi", "count"),
+    [
+        ("onnx/archcomp/Single_Pendulum_controller_single_pendulum.onnx", -2, 2, 1266),
+        ("onnx/archcomp/Double_Pendulum_controller_double_pendulum_less_robust.onnx", -2, 2, 120879),
+        ("onnx/archcomp/ACC_controller_5_20.onnx", -1, 1, 213656),
+        ("onnx/archcomp/VCAS_VertCAS_noResp_pra01_v9_20HU_200.onnx", -1, 1, 49926),
+        ("onnx/archcomp/NAV_nn-nav-set.onnx", -1, 1, 32400),
+        ("onnx/tll/tllBench_n2_NM8_m1_instance_0_0.onnx", -2, 2, 433),
+    ],
+)
+def test_published_networks_have_the_counts_two_enumerators_agree_on(file, lo, hi, count):
+    from relu_shallow.load import load_network
+
+    found = enumerate_regions(load_network(data_path(file)), Box(float(lo), float(hi)), workers=2)
+    assert found.regions == count
+    assert found.complete
+
+
+def test_a_real_300_neuron_network_loses_none_of_its_70672_regions():
+    from relu_shallow.load import load_network
+
+    network = load_network(data_path("onnx/acasxu/ACASXU_run2a_1_1_batch_2000.onnx"))
+    box = Box([-0.30353116, -0.00929755, 0.49338, 0.3, 0.3], [-0.29855283, 0.00929755, 0.5, 0.5, 0.5])
+    found = enumerate_regions(network, box, workers=2)
+    assert found.regions == 70672
+    assert found.level == "witnessed"
