@@ -44,10 +44,29 @@ _HOME = {
     "verify": "certify",
 }  # fmt: skip
 
-__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+__all__ = [
+    "Box",
+    "LiteralNetwork",
+    "Network",
+    "Polytope",
+    "ReluShallowError",
+    "ShallowNetwork",
+    "Verification",
+    "WholeSpace",
+    "__version__",
+    "ball",
+    "bounding_box",
+    "convert",
+    "explain",
+    "from_layers",
+    "load_network",
+    "load_shallow",
+    "save_shallow",
+    "verify",
+]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Imports a public name from its module on first use, so that `import relu_shallow` stays light."""
     if name in _HOME:
         return getattr(import_module(f"relu_shallow.{_HOME[name]}"), name)

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from relu_shallow.errors import DomainError
 
 
-
 @dataclass(frozen=True)
 class WholeSpace:
     """All of R^n."""
@@ -51,7 +50,7 @@ class Polytope:
     b: Float[np.ndarray, " rows"]
 
     def __init__(self, A: object, b: object) -> None:
-        """A and b as arrays or nested lists; raises DomainError where their shapes or values do not make half-spaces."""
+        """A and b as arrays or nested lists; raises DomainError where they do not fit each other."""
         try:
             rows = np.atleast_2d(np.asarray(A, dtype=np.float64))
             constants = np.atleast_1d(np.asarray(b, dtype=np.float64))
@@ -105,8 +104,10 @@ def contains(domain: Domain, X: Float[np.ndarray, "rows n"]) -> Bool[np.ndarray,
     if isinstance(domain, WholeSpace):
         return np.ones(len(X), dtype=bool)
     if isinstance(domain, Box):
-        return ((X >= domain.lo) & (X <= domain.hi)).all(axis=1)
-    return (X @ domain.A.T <= domain.b).all(axis=1)
+        inside = (domain.lo <= X) & (domain.hi >= X)
+    else:
+        inside = domain.b >= X @ domain.A.T
+    return inside.all(axis=1)
 
 
 def describe(domain: Domain) -> str:
@@ -114,7 +115,7 @@ def describe(domain: Domain) -> str:
     if isinstance(domain, WholeSpace):
         return "the whole input space"
     if isinstance(domain, Box):
-        if domain.lo.ndim and len({*domain.lo.tolist()}) > 1 or len({*np.atleast_1d(domain.hi).tolist()}) > 1:
+        if (domain.lo.ndim and len({*domain.lo.tolist()}) > 1) or len({*np.atleast_1d(domain.hi).tolist()}) > 1:
             return f"a box in {len(domain.lo)} dimensions"
         low, high = np.atleast_1d(domain.lo), np.atleast_1d(domain.hi)
         return f"the box [{low[0]:g}, {high[0]:g}]" + (f"^{len(low)}" if len(low) > 1 else "")

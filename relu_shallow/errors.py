@@ -25,7 +25,7 @@ class OutputError(ReluShallowError):
     """An output that cannot be written, or a form that cannot be made from what is there."""
 
 
-class MissingExtra(ReluShallowError):
+class MissingExtra(ReluShallowError):  # noqa: N818
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

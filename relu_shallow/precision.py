@@ -97,8 +97,8 @@ def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np
 
     Rows have unit norm and |y| <= 1, so round-off is measured against 1: the flattest edge counted as meeting a row is
     a few hundred u; a price is zero below a few u of the objective's size; a row of d + 1 terms is evaluated to
-    gamma(4 d + 20); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex being
-    a solution of d equations in rounded arithmetic.
+    gamma(4 d + 20); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex
+    being a solution of d equations in rounded arithmetic.
     """
     flattest = 256 * UNIT
     price = 16 * UNIT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 KINDS = (
@@ -20,7 +22,7 @@ def layers(kind: str, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     if kind == "width one":
         hidden[int(r.integers(len(hidden)))] = 1
     widths = [n, *hidden, 1]
-    found = [(r.normal(size=(o, i)), r.normal(size=o) * 0.5) for i, o in zip(widths, widths[1:], strict=False)]
+    found = [(r.normal(size=(o, i)), r.normal(size=o) * 0.5) for i, o in pairwise(widths)]
     return [_spoil(kind, W, b, r) for W, b in found]
 
 

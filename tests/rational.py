@@ -14,9 +14,11 @@ def strictly_feasible(rows: list[list[Fraction]]) -> bool:
         positive = [row for row in rows if row[0] > 0]
         negative = [row for row in rows if row[0] < 0]
         rest = [tuple(row[1:]) for row in rows if row[0] == 0]
-        for up in positive:
-            for down in negative:
-                rest.append(tuple(u / up[0] - d / down[0] for u, d in zip(up[1:], down[1:], strict=True)))
+        rest += [
+            tuple(u / up[0] - d / down[0] for u, d in zip(up[1:], down[1:], strict=True))
+            for up in positive
+            for down in negative
+        ]
         seen = {}
         for row in rest:
             # of parallel rows only the tightest counts

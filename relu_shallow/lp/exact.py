@@ -1,7 +1,7 @@
 """The same simplex in exact arithmetic, all in integers: for the few questions that rounding leaves open.
 
-A row (a_1, .., a_d, b) of integers stands for a . y + b >= 0; rows are the lines of an object array. A vertex is kept as
-numerators over one positive denominator, so that no fraction is ever reduced. Bland's rule throughout, so it always ends.
+A row (a_1, .., a_d, b) of integers stands for a . y + b >= 0; rows are the lines of an object array. A vertex is kept
+as numerators over one positive denominator, so that no fraction is ever reduced. Bland's rule throughout, so it ends.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def feasible(rows: np.ndarray, vertex: Vertex) -> bool:
 
 
 def maximum(rows: np.ndarray, objective: np.ndarray, start: Vertex, *, stop_above_zero: bool = False) -> Vertex:
-    """A vertex at which objective . (y, 1) is largest over the rows' bounded polyhedron, climbed from a feasible vertex.
+    """A vertex at which objective . (y, 1) is largest over the rows' polytope, climbed from a feasible vertex.
 
     With `stop_above_zero`, the first vertex at which it is positive.
     """

@@ -97,7 +97,9 @@ def smallest(values, count):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edge, denom, ratio, scratch, counters, limits):
+def climb(
+    AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edge, denom, ratio, scratch, counters, limits
+):
     """Climbs h . y + constant from the current vertex until it exceeds `target` or is proved maximal.
 
     REACHED: the vertex exceeds the target. OPTIMAL: no edge rises (to rounding), price holds h . binv.
@@ -210,8 +212,9 @@ def climb(AT, b, slack, y, basis, binv, rows, d, h, constant, target, price, edg
 def safe_maximum(AT, b, error, basis, d, h, constant, price, relative):
     """An upper bound on h . y + constant over the cell that holds whatever the simplex did, all rounding counted.
 
-    With mu = max(-price, 0) and the residual rest = h + sum mu_i A_i: on the cell A_i y + b_i >= -error_i, and |y_k| <= 1,
-    so h . y + constant <= constant + sum mu_i (b_i + error_i) + |rest|_1 (Neumaier and Shcherbina 2004, on a unit box).
+    With mu = max(-price, 0) and the residual rest = h + sum mu_i A_i: on the cell A_i y + b_i >= -error_i, and
+    |y_k| <= 1, so h . y + constant <= constant + sum mu_i (b_i + error_i) + |rest|_1 (Neumaier and Shcherbina 2004, on
+    a unit box).
     """
     bound = constant
     size = abs(constant)

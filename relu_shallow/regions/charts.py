@@ -1,10 +1,10 @@
 """Bounded charts: the unit boxes in which the search looks at a domain.
 
 A chart writes homogeneous input (x', x0), x = x' / x0, as an affine function of y in [-1, 1]^d:
-x' = M y + v and x0 = e[:d] . y + e[d] >= 0. A bounded domain is one chart with x0 = 1. The whole space is 2n + 1 charts:
-the box |x_i| <= R, and for every input and sign the part beyond it, x_i = +-R / t, x_j = u_j R / t with t in [0, 1],
-u_j in [-1, 1]; there (x', x0) = (+-R, u_j R, t), so every pre-activation, with biases multiplying x0, stays affine and
-the region keeps its pattern. Rows A x <= c of a polytope become c x0 - A x' >= 0.
+x' = M y + v and x0 = e[:d] . y + e[d] >= 0. A bounded domain is one chart with x0 = 1. The whole space is 2n + 1
+charts: the box |x_i| <= R, and for every input and sign the part beyond it, x_i = +-R / t, x_j = u_j R / t with t in
+[0, 1], u_j in [-1, 1]; there (x', x0) = (+-R, u_j R, t), so every pre-activation, with biases multiplying x0, stays
+affine and the region keeps its pattern. Rows A x <= c of a polytope become c x0 - A x' >= 0.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def box_chart(box: Box) -> Chart:
 
 
 def natural_radius(network: Network) -> float:
-    """R: about the distance of the first layer's farther hyperplanes from the origin, so that most vertices lie inside."""
+    """R: about the distance of the first layer's farther hyperplanes, so that most vertices lie inside."""
     W, b = dense(network.affine[0].W), network.affine[0].b
     norms = np.linalg.norm(W, axis=1)
     distances = np.abs(b[norms > 0]) / norms[norms > 0]

@@ -191,7 +191,7 @@ def domain_vertex(problem: ExactProblem) -> Vertex | None:
 
 
 def _some_vertex(rows: np.ndarray) -> Vertex:
-    """A vertex of a polyhedron with interior: rows are imposed one after the other, each by climbing it from the last."""
+    """A vertex of a polyhedron with interior: rows are imposed in turn, each by climbing it."""
     d = rows.shape[1] - 1
     start = vertex_of(rows, [1 + 2 * axis for axis in range(d)])
     assert start is not None, "a corner of the unit box"

@@ -57,10 +57,7 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
         for j in range(here, stop):
             E[j] = rounding * spread * abs(bias[j])
     for k in range(below, here):
-        if rank1:
-            factor = slope[k] - used[k]
-        else:
-            factor = slope[k]
+        factor = slope[k] - used[k] if rank1 else slope[k]
         used[k] = slope[k]
         if factor == 0.0:
             continue
@@ -106,9 +103,7 @@ def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spr
             continue
         if middle[j] > spread[j]:
             pre[j] = 1
-        elif middle[j] < -spread[j]:
-            pre[j] = 2
-        elif lo[j] == hi[j]:
+        elif middle[j] < -spread[j] or lo[j] == hi[j]:
             pre[j] = 2
         else:
             pre[j] = 0
@@ -173,8 +168,8 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ra
     y2[d] = 0.0
     basis2[d] = 0
     slack2[0] = 0.0
-    return climb(AT, b, slack2, y2, basis2, binv2, rows, d + 1, h2, 0.0, np.inf, pricing, edge, denom, ratio, scratch, counters,
-                 limits)  # fmt: skip
+    return climb(AT, b, slack2, y2, basis2, binv2, rows, d + 1, h2, 0.0, np.inf, pricing, edge, denom, ratio, scratch,
+                 counters, limits)  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -324,8 +319,8 @@ def search(
                     for t in range(d):
                         h[t] = 0.0
                     h[c] = sign
-                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, 0.0, np.inf, price, edge, denom, ratio, scratch,
-                                   counters, limits)  # fmt: skip
+                    result = climb(AT, b, slack, y, basis, binv, rows, d, h, 0.0, np.inf, price, edge, denom, ratio,
+                                   scratch, counters, limits)  # fmt: skip
                     if result == OPTIMAL:
                         bound = safe_maximum(AT, b, error, basis, d, h, 0.0, price, relative)
                         if sign > 0.0:
@@ -465,9 +460,7 @@ def search(
             # a leaf: a region if its ball's centre proves it
             for k in range(d):
                 home[k] = basis[k]
-            before = counters[1]
             witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch, counters, limits)
-            counters[12] += counters[1] - before
             inside = surely_inside(Z, E, flags, lo, hi, big[1], neurons, d, relative, middle, spread)
             if inside and big[1][d] > 0.0:
                 for k in range(neurons):

@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+
 from relu_shallow.domain import Domain
 from relu_shallow.network import Network
-
 
 Level = Literal["uncertified", "witnessed", "certified"]
 LEVELS: tuple[Level, ...] = ("uncertified", "witnessed", "certified")

@@ -4,66 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from numba import njit
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
-from relu_shallow.lp.kernel import OPTIMAL, climb, refactor
 from relu_shallow.network import Network, local_maps
 from relu_shallow.precision import search_limits
-from relu_shallow.regions.kernel import COUNTERS
+from relu_shallow.regions.ball import ball_in_box
 from relu_shallow.regions.partition import unpack
 
 GROWTH = 64.0  # how much wider the box around a witness becomes while it is what holds the ball's centre
 WIDENINGS = 6
 
 
-@njit(cache=True, nogil=True)
-def ball_in_box(A, b, limits):
-    """max r with A y + b >= r (unit rows), |y| <= 1 and r <= 4: (r, y, whether the box or the cap holds it).
-
-    The climb starts at the corner y = -1 with r as low as the rows need.
-    """
-    rows, d = A.shape
-    total = 2 + 2 * d + rows
-    AT = np.zeros((4 * ((d + 4) // 4), total))
-    constants = np.ones(total)
-    AT[d, 1] = -1.0
-    constants[1] = 4.0
-    for axis in range(d):
-        AT[axis, 2 + 2 * axis] = 1.0
-        AT[axis, 3 + 2 * axis] = -1.0
-    lowest = 4.0
-    blocking = 1
-    for i in range(rows):
-        at = b[i]
-        for k in range(d):
-            AT[k, 2 + 2 * d + i] = A[i, k]
-            at -= A[i, k]
-        AT[d, 2 + 2 * d + i] = -1.0
-        constants[2 + 2 * d + i] = b[i]
-        if at < lowest:
-            lowest, blocking = at, 2 + 2 * d + i
-    basis = np.empty(d + 1, np.int64)
-    for axis in range(d):
-        basis[axis] = 2 + 2 * axis
-    basis[d] = blocking
-    y, slack, binv = np.zeros(d + 1), np.zeros(total), np.zeros((d + 1, d + 1))
-    scratch = np.zeros((d + 1, 2 * d + 2))
-    price, edge, denom, ratio = np.zeros(d + 1), np.zeros(len(AT)), np.zeros(total), np.zeros(total)
-    h = np.zeros(d + 1)
-    h[d] = 1.0
-    refactor(AT, constants, slack, y, basis, binv, total, d + 1, scratch)
-    result = climb(AT, constants, slack, y, basis, binv, total, d + 1, h, 0.0, np.inf, price, edge, denom, ratio,
-                   scratch, np.zeros(COUNTERS, np.int64), limits)  # fmt: skip
-    held = result != OPTIMAL
-    for i in range(d + 1):
-        if 0 < basis[i] < 2 + 2 * d and price[i] < -limits[10]:
-            held = True
-    return y[d], y[:d].copy(), held
-
-
 def inscribed_radii(
-    network: Network, domain: Domain, bits: UInt8[np.ndarray, "regions bytes"], witnesses: Float[np.ndarray, "regions n"]
+    network: Network,
+    domain: Domain,
+    bits: UInt8[np.ndarray, "regions bytes"],
+    witnesses: Float[np.ndarray, "regions n"],
 ) -> Float[np.ndarray, " regions"]:
     """The radius of the largest ball in each region, in input units; infinite where there is no largest.
 

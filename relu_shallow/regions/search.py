@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.domain import Domain, WholeSpace, fit
 from relu_shallow.lp import BACKENDS
-from relu_shallow.network import Network, activation_patterns
 from relu_shallow.lp.kernel import LPS, PIVOTS
+from relu_shallow.network import Network, activation_patterns
 from relu_shallow.regions.charts import Chart, charts_of
-from relu_shallow.regions.kernel import EXACT, REGIONS
+from relu_shallow.regions.kernel import COUNTERS, EXACT, REGIONS
 from relu_shallow.regions.partition import Effort, Level, Partition, pack, sort_order
+from relu_shallow.regions.task import Batch, Node, Problem, lay_out, root, run
 
 LP_CHOICES = ("kernel", *BACKENDS)
 BATCH = 1 << 16  # regions a task may return before it hands its frontier back
@@ -24,6 +25,7 @@ GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
 EARLIEST_SPLIT = 0.002  # seconds a task runs before an idle worker may ask for half of it
 
 Progress = Callable[[int], None]
+Running = dict[Future[tuple[list[Batch], tuple[Node, ...]]], "Task"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Budget:
 class Task:
     """Subtrees of one chart being searched: what came back so far, and the tasks of what was left, in order."""
 
-    problem: object
-    nodes: tuple
+    problem: Problem
+    nodes: tuple[Node, ...]
     counters: np.ndarray
     control: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     started: float = 0.0
-    batches: list = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     rest: list[Task] = field(default_factory=list)
 
 
@@ -88,8 +90,6 @@ def ensure_compiled(announce: Callable[[str], None]) -> float:
 
 def _roots(network: Network, domain: Domain, charts: Sequence[Chart]) -> list[Task]:
     """One task for each chart, its root node."""
-    from relu_shallow.regions.kernel import COUNTERS
-    from relu_shallow.regions.task import lay_out, root
 
     problems = [lay_out(network, domain, chart) for chart in charts]
     nodes = [root(problem, chart.dimension) for problem, chart in zip(problems, charts, strict=True)]
@@ -105,11 +105,9 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
 
     An idle worker takes the shallowest subtree, about half of what is left, of the task that has run longest.
     """
-    from relu_shallow.regions.task import run
-
     everything: list[Task] = []
     pending.reverse()
-    running: dict[Future, Task] = {}
+    running: Running = {}
     finished = 0
     told = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
@@ -147,14 +145,14 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
     return not pending
 
 
-def _ask_for_halves(running: dict[Future, Task], workers: int, now: float, stop: bool) -> None:
+def _ask_for_halves(running: Running, workers: int, now: float, stop: bool) -> None:
     """Tells tasks to hand their frontier back: all of them to stop, or those that run while a worker is idle."""
     for task in running.values():
         if stop or (len(running) < workers and now - task.started > EARLIEST_SPLIT):
             task.control[0] = 1
 
 
-def _split(task: Task, rest: tuple, idle: bool) -> list[Task]:
+def _split(task: Task, rest: tuple[Node, ...], idle: bool) -> list[Task]:
     """The tasks of a frontier (deepest node first): one, or two with the shallowest node apart for an idle worker."""
     if not rest:
         return []
@@ -239,4 +237,5 @@ def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:
     else:
         center, radius = largest_ball(domain, network.inputs)
     bits = pack(activation_patterns(network, center[None, :]))
-    return Partition(network, domain, bits, center[None, :], np.array([radius]), True, "witnessed", Effort(0, 0, 0, 0.0))
+    effort = Effort(0, 0, 0, 0.0)
+    return Partition(network, domain, bits, center[None, :], np.array([radius]), True, "witnessed", effort)

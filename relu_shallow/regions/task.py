@@ -15,7 +15,17 @@ from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
 from relu_shallow.network import Network, dense, stacked
 from relu_shallow.precision import chart_error, rows_error, search_limits
 from relu_shallow.regions.charts import Chart
-from relu_shallow.regions.exact import ExactProblem, cell_rows, constant_neurons, domain_vertex, input_point, interior, lay_out_exactly, same_pattern, sides
+from relu_shallow.regions.exact import (
+    ExactProblem,
+    cell_rows,
+    constant_neurons,
+    domain_vertex,
+    input_point,
+    interior,
+    lay_out_exactly,
+    same_pattern,
+    sides,
+)
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
 from relu_shallow.regions.partition import pack
 
@@ -177,7 +187,7 @@ def _run_kernel(
     return batch, frontier, undecided
 
 
-def _path(flags: np.ndarray, decided: int) -> np.ndarray:
+def _path(flags: np.ndarray, decided: np.integer) -> np.ndarray:
     path = np.zeros_like(flags)
     path[:decided] = flags[:decided]
     return path

@@ -1,4 +1,4 @@
-"""The affine maps of a sorted list of patterns, in input coordinates: compiled, each layer recomputed only on change."""
+"""The affine maps of a sorted list of patterns, in input coordinates: compiled, layers recomputed on change."""
 
 import numpy as np
 from numba import njit

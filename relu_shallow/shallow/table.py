@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from relu_shallow.domain import Domain
-from relu_shallow.network import Network
-from relu_shallow.regions.partition import Effort, Level
 
-from relu_shallow.domain import contains
+from relu_shallow.domain import Domain, contains
 from relu_shallow.errors import DataError, OutputError
-from relu_shallow.network import activation_patterns
-from relu_shallow.regions.partition import unpack
+from relu_shallow.network import Network, activation_patterns
+from relu_shallow.regions.partition import Effort, Level, unpack
 from relu_shallow.shallow.trie import Trie, path, walk
-
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from relu_shallow.network import Network
 
+from relu_shallow.network import Network
 
 _FIRST_BIT = np.array([8] + [8 - int(byte).bit_length() for byte in range(1, 256)], dtype=np.int64)
 
@@ -48,7 +48,7 @@ def cell_starts(split: Int[np.ndarray, " nodes"], network: Network) -> Int[np.nd
     starts = np.zeros(len(split), dtype=np.int64)
     for index in range(1, len(network.widths)):
         opens = np.zeros(len(split), dtype=np.int64)
-        breaks = np.flatnonzero(split[:-1] < offsets[index]) + 1  # region r opens a cell where node r - 1 splits earlier
+        breaks = np.flatnonzero(split[:-1] < offsets[index]) + 1  # where node r - 1 splits earlier
         opens[breaks] = breaks
         here = layer == index
         starts[here] = np.maximum.accumulate(opens)[here]

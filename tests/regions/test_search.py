@@ -1,5 +1,8 @@
 """Laws of the compiled search."""
 
+from fractions import Fraction
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from conftest import data_path
@@ -16,7 +19,7 @@ from relu_shallow.regions.search import enumerate_regions
 def random_network(widths, seed=0):
     r = np.random.default_rng(seed)
     return from_layers(
-        [(r.normal(size=(o, i)) / np.sqrt(i), 0.3 * r.normal(size=o)) for i, o in zip(widths, widths[1:], strict=False)]
+        [(r.normal(size=(o, i)) / np.sqrt(i), 0.3 * r.normal(size=o)) for i, o in pairwise(widths)]
     )
 
 
@@ -35,9 +38,9 @@ def test_hard_networks_agree_with_exact_rationals_pattern_for_pattern(kind, seed
 
 
 def test_the_rational_reference_can_tell_flat_from_full():
-    half = [[1, 0, 0], [-1, 0, 0], [0, 1, 1], [0, -1, 1]]  # x > 0, x < 0, |y| < 1
-    assert not strictly_feasible([[*map(__import__("fractions").Fraction, row)] for row in half])
-    assert strictly_feasible([[*map(__import__("fractions").Fraction, row)] for row in half[1:]])
+    half = [[Fraction(v) for v in row] for row in ([1, 0, 0], [-1, 0, 0], [0, 1, 1], [0, -1, 1])]
+    assert not strictly_feasible(half)  # x > 0, x < 0, |y| < 1
+    assert strictly_feasible(half[1:])
 
 
 @pytest.mark.parametrize("seed", range(4))
