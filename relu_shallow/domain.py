@@ -103,10 +103,9 @@ def contains(domain: Domain, X: Float[np.ndarray, "rows n"]) -> Bool[np.ndarray,
     """Which rows of X lie in the domain (its boundary included)."""
     if isinstance(domain, WholeSpace):
         return np.ones(len(X), dtype=bool)
-    if isinstance(domain, Box):
-        inside = (domain.lo <= X) & (domain.hi >= X)
-    else:
-        inside = domain.b >= X @ domain.A.T
+    inside: np.ndarray = (
+        (domain.lo <= X) & (domain.hi >= X) if isinstance(domain, Box) else domain.b >= X @ domain.A.T
+    )
     return inside.all(axis=1)
 
 
