@@ -103,10 +103,9 @@ def contains(domain: Domain, X: Float[np.ndarray, "rows n"]) -> Bool[np.ndarray,
     """Which rows of X lie in the domain (its boundary included)."""
     if isinstance(domain, WholeSpace):
         return np.ones(len(X), dtype=bool)
-    inside: np.ndarray = (
-        (domain.lo <= X) & (domain.hi >= X) if isinstance(domain, Box) else domain.b >= X @ domain.A.T
-    )
-    return inside.all(axis=1)
+    if isinstance(domain, Box):
+        return np.asarray(((domain.lo <= X) & (domain.hi >= X)).all(axis=1))
+    return np.asarray((domain.b >= X @ domain.A.T).all(axis=1))
 
 
 def describe(domain: Domain) -> str:
