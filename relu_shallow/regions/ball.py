@@ -1,19 +1,20 @@
-"""The compiled inscribed ball of one polyhedron, from no vertex but the corner of a box."""
+"""The compiled inscribed balls of regions of an unbounded domain, in input coordinates."""
 
 import numpy as np
 from numba import njit
 
 from relu_shallow.lp.kernel import OPTIMAL, climb, refactor
 from relu_shallow.regions.kernel import COUNTERS
+from relu_shallow.regions.maps import update_maps
 
 
 @njit(cache=True, nogil=True)
-def ball_in_box(A, b, limits):
-    """max r with A y + b >= r (unit rows), |y| <= 1 and r <= 4: (r, y, whether the box or the cap holds it).
+def ball_in_box(A, b, rows, limits):
+    """max r with A y + b >= r (the first `rows` rows, of unit norm), |y| <= 1 and r <= 4: (r, y, whether the box or the cap holds it).
 
     The climb starts at the corner y = -1 with r as low as the rows need.
     """
-    rows, d = A.shape
+    d = A.shape[1]
     total = 2 + 2 * d + rows
     AT = np.zeros((4 * ((d + 4) // 4), total))
     constants = np.ones(total)
@@ -50,3 +51,69 @@ def ball_in_box(A, b, limits):
         if 0 < basis[i] < 2 + 2 * d and price[i] < -limits[10]:
             held = True
     return y[d], y[:d].copy(), held
+
+
+@njit(cache=True, nogil=True)
+def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
+    """The radius of the largest ball in {x : A x + b >= 0}, given an interior point; infinite where there is none.
+
+    It holds balls of every size exactly when its recession cone has interior. Otherwise a largest ball exists at a
+    finite place: the box around the witness widens until it does not hold the centre any more. `opening` is scratch.
+    """
+    if rows == 0 or ball_in_box(A, np.zeros(rows), rows, limits)[0] > limits[10]:
+        return np.inf
+    scale = np.inf
+    farthest = np.finfo(np.float64).tiny
+    for k in range(len(witness)):
+        farthest = max(farthest, abs(witness[k]))
+    for i in range(rows):
+        opening[i] = b[i]
+        for k in range(len(witness)):
+            opening[i] += A[i, k] * witness[k]
+        scale = min(scale, abs(opening[i]))
+    scale = (scale + farthest * limits[10]) * growth
+    radius = 0.0
+    for _ in range(widenings):
+        reached, _, held = ball_in_box(A, opening[:rows] / scale, rows, limits)
+        radius = reached * scale
+        if not held:
+            break
+        scale *= growth
+    return radius
+
+
+@njit(cache=True, nogil=True)
+def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, domain_b, limits, growth, widenings):
+    """`ball_radius` of every region of a sorted list of patterns (arrays as in shallow/maps.py), with domain rows."""
+    n = first.shape[0] - 1
+    neurons = off[len(off) - 1]
+    Z = np.zeros((n + 1, neurons))
+    Z[:, : off[1]] = first
+    flags = np.zeros(neurons, np.uint8)
+    most = neurons + len(domain_b)
+    A, b, opening = np.zeros((most, n)), np.zeros(most), np.zeros(most)
+    radii = np.empty(len(bits))
+    for region in range(len(bits)):
+        update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
+        rows = 0
+        for q in range(most):
+            squared = 0.0
+            if q < neurons:
+                sign = 1.0 if flags[q] else -1.0
+                for k in range(n):
+                    A[rows, k] = sign * Z[k, q]
+                    squared += Z[k, q] * Z[k, q]
+                b[rows] = sign * Z[n, q]
+            else:
+                for k in range(n):
+                    A[rows, k] = domain_A[q - neurons, k]
+                    squared += A[rows, k] * A[rows, k]
+                b[rows] = domain_b[q - neurons]
+            if squared > 0.0:
+                size = np.sqrt(squared)
+                for k in range(n):
+                    A[rows, k] /= size
+                b[rows] /= size
+                rows += 1
+        radii[region] = ball_radius(A, b, rows, opening, witnesses[region], limits, growth, widenings)
+    return radii

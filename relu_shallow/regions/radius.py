@@ -6,10 +6,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
-from relu_shallow.network import Network, local_maps
+from relu_shallow.network import Network, dense, stacked
 from relu_shallow.precision import search_limits
-from relu_shallow.regions.ball import ball_in_box
-from relu_shallow.regions.partition import unpack
+from relu_shallow.regions.ball import ball_radii
 
 GROWTH = 64.0  # how much wider the box around a witness becomes while it is what holds the ball's centre
 WIDENINGS = 6
@@ -21,49 +20,13 @@ def inscribed_radii(
     bits: UInt8[np.ndarray, "regions bytes"],
     witnesses: Float[np.ndarray, "regions n"],
 ) -> Float[np.ndarray, " regions"]:
-    """The radius of the largest ball in each region, in input units; infinite where there is no largest.
-
-    A region holds balls of every size exactly when its recession cone has interior. Otherwise a largest ball exists
-    at a finite place: the box around the witness widens until it does not hold the centre any more.
-    """
+    """The radius of the largest ball in each region, in input units; infinite where there is no largest."""
+    rows = domain.A if isinstance(domain, Polytope) else np.zeros((0, network.inputs))
+    constants = domain.b if isinstance(domain, Polytope) else np.zeros(0)
     limits = search_limits(network, network.inputs, 2 * network.inputs + 2)
-    patterns = unpack(bits, network.neurons)
-    radii = np.empty(len(bits))
-    for region, (pattern, witness) in enumerate(zip(patterns, witnesses, strict=True)):
-        A, b = _unit_rows(network, domain, pattern)
-        radii[region] = _radius(A, b, witness, limits)
-    return radii
-
-
-def _unit_rows(network: Network, domain: Domain, pattern: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    maps = local_maps(network, pattern)[:-1]
-    sign = np.where(pattern, 1.0, -1.0)
-    A = sign[:, None] * np.concatenate([G for G, _ in maps])
-    b = sign * np.concatenate([g for _, g in maps])
-    if isinstance(domain, Polytope):
-        A, b = np.concatenate([A, -domain.A]), np.concatenate([b, domain.b])
-    norms = np.linalg.norm(A, axis=1)
-    kept = norms > 0
-    return A[kept] / norms[kept][:, None], b[kept] / norms[kept]
-
-
-def _radius(A: np.ndarray, b: np.ndarray, witness: np.ndarray, limits: np.ndarray) -> float:
-    if len(A) == 0:
-        return float("inf")
-    opening, _, _ = ball_in_box(A, np.zeros(len(A)), limits)
-    if opening > limits[10]:
-        return float("inf")
-    slack = A @ witness + b
-    scale = float(np.abs(slack).min()) + float(np.abs(witness).max()) * limits[10]
-    scale = max(scale, float(np.finfo(np.float64).tiny)) * GROWTH
-    radius = 0.0
-    for _ in range(WIDENINGS):
-        reached, _, held = ball_in_box(A, slack / scale, limits)
-        radius = reached * scale
-        if not held:
-            break
-        scale *= GROWTH
-    return radius
+    first = network.affine[0]
+    columns = np.ascontiguousarray(np.concatenate([dense(first.W), first.b[:, None]], axis=1).T)
+    return ball_radii(columns, *stacked(network), bits, witnesses, -rows, constants, limits, GROWTH, WIDENINGS)
 
 
 def largest_ball(domain: Domain, inputs: int) -> tuple[Float[np.ndarray, " n"], float]:

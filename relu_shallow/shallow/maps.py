@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+from relu_shallow.regions.maps import update_maps
+
 
 @njit(cache=True, nogil=True)
 def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell, neuron, H, c, alpha, beta):
@@ -10,7 +12,6 @@ def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell,
 
     `first` is (n + 1, width) = [W_1 b_1]^T; WT holds W_l^T of layers 2..L one after the other from woff[l]; `last` is
     W_{L+1}^T.
-    Recursion of section 2 of arXiv 2306.11827: Z_l = W_l D_{l-1} Z_{l-1} + [0 b_l], with Z_l = [G_l g_l].
     """
     regions = len(bits)
     layers = len(off) - 1
@@ -23,28 +24,7 @@ def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell,
     out = np.zeros((n + 1, outputs))
     position = 0
     for region in range(regions):
-        changed = neurons if region else -1
-        for q in range(neurons):
-            bit = (bits[region, q >> 3] >> (7 - (q & 7))) & 1
-            if bit != flags[q]:
-                flags[q] = bit
-                changed = min(changed, q)
-        for layer in range(1, layers):
-            if region and changed >= off[layer]:
-                continue
-            below, here, stop = off[layer - 1], off[layer], off[layer + 1]
-            width = stop - here
-            Z[:n, here:stop] = 0.0
-            for j in range(width):
-                Z[n, here + j] = bias[here + j]
-            for k in range(below, here):
-                slope = hi[k] if flags[k] else lo[k]
-                if slope != 0.0:
-                    base = woff[layer] + (k - below) * width
-                    for i in range(n + 1):
-                        z = slope * Z[i, k]
-                        for j in range(width):
-                            Z[i, here + j] += z * WT[base + j]
+        update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
         out[:n] = 0.0
         for j in range(outputs):
             out[n, j] = last_bias[j]
