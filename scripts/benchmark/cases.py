@@ -1,0 +1,149 @@
+"""The networks and domains measured, and the targets set for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.problem import Problem
+from relu_shallow.domain import Box, Domain, WholeSpace, fit
+from relu_shallow.domain_spec import parse_domain
+from relu_shallow.load import load_network
+from relu_shallow.network import dense
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
+BIAS = 0.1  # standard deviation of random biases: most borders cross the box, and few of them meet in one point
+
+PAPER_SIZE = (2, 4, 4, 4, 1)
+SECONDS_IN_PAPER = 600.0  # "about 10 minutes" for 12 neurons in 3 layers (arXiv 2306.11827)
+
+
+class MissingData(Exception):  # noqa: N818
+    """A file of the folder of real networks is not there."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit on one number (`seconds`, `rate` in regions per second, `besides` in bytes) of one thread's search."""
+
+    what: str
+    metric: str
+    limit: float
+
+    def met(self, value: float) -> bool:
+        return value >= self.limit if self.metric == "rate" else value < self.limit
+
+
+@dataclass(frozen=True)
+class Case:
+    """A problem by name, how to get it, and its targets."""
+
+    title: str
+    problem: Callable[[], Problem]
+    targets: tuple[Target, ...] = ()
+
+
+def random_network(sizes: tuple[int, ...], seed: int, half_width: float) -> Problem:
+    """Normal weights of variance 2 / fan-in and normal biases, over [-half_width, half_width]^n."""
+    random = np.random.default_rng(seed)
+    layers = [
+        (random.normal(size=(out, into)) * np.sqrt(2 / into), BIAS * random.normal(size=out))
+        for into, out in pairwise(sizes)
+    ]
+    return Problem(layers, np.full(sizes[0], -half_width), np.full(sizes[0], half_width))
+
+
+def plane_network(neurons: int, seed: int = 0) -> Problem:
+    """The paper's figure: 2 inputs, 1 output, `neurons` in three hidden layers as even as can be, over [-1,1]^2."""
+    widths = [neurons // 3 + (layer < neurons % 3) for layer in range(3)]
+    return random_network((2, *[width for width in widths if width], 1), seed, 1.0)
+
+
+def real_network(model: str, domain: str | Domain) -> Problem:
+    """A network of the data folder over a domain, which may be `vnnlib:` and a file there."""
+    network = load_network(_data(model))
+    if any(gate.inactive.any() or (gate.active != 1).any() for gate in network.gates):
+        raise ValueError(f"{model} has gates that are not ReLU; the other systems know no others")
+    if isinstance(domain, str):
+        kind, _, name = domain.partition(":")
+        domain, _ = parse_domain(f"{kind}:{_data(name)}", network)
+    layers = [(dense(layer.W), layer.b) for layer in network.affine]
+    if isinstance(domain, WholeSpace):
+        return Problem(layers, np.full(network.inputs, -np.inf), np.full(network.inputs, np.inf))
+    box = fit(domain, network.inputs)
+    return Problem(layers, box.lo, box.hi)
+
+
+def _data(name: str) -> Path:
+    path = DATA / name
+    if not path.exists():
+        raise MissingData(f"{name} is not in the data folder (set RELU_SHALLOW_DATA)")
+    return path
+
+
+def _archcomp(name: str, half_width: float, *targets: Target, title: str) -> Case:
+    model = f"onnx/archcomp/{name}.onnx"
+    return Case(title, partial(real_network, model, Box(-half_width, half_width)), targets)
+
+
+def _paper(seed: int, half_width: float, where: str, *targets: Target) -> Case:
+    problem = partial(random_network, PAPER_SIZE, seed, half_width)
+    return Case(f"The paper's size: 2 inputs, 3 layers of 4, random (seed {seed}), over {where}", problem, targets)
+
+
+def _acas(number: int, *targets: Target) -> Case:
+    problem = partial(real_network, "onnx/acasxu/ACASXU_run2a_1_1_batch_2000.onnx",
+                      f"vnnlib:onnx/acasxu/prop_{number}.vnnlib")  # fmt: skip
+    return Case(f"ACAS Xu 1_1 (5 inputs, 6 layers of 50) over the box of property {number}", problem, targets)
+
+
+def _five_inputs(seed: int) -> Case:
+    problem = partial(random_network, (5, 16, 16, 1), seed, 1.0)
+    return Case(f"5-16-16-1, random (seed {seed}), over [-1,1]^5", problem, (AT_LEAST_200_000,))
+
+
+UNDER_1_MS = Target("under 1 ms", "seconds", 1e-3)
+AT_LEAST_200_000 = Target("at least 200,000 regions/s", "rate", 200_000)
+UNDER_500_MB = Target("under 500 MB besides the result", "besides", 500e6)
+
+CASES: dict[str, Case] = {
+    "paper-0": _paper(0, 1.0, "[-1,1]^2", UNDER_1_MS),
+    "paper-1": _paper(1, 1.0, "[-1,1]^2", UNDER_1_MS),
+    "paper-2": _paper(2, 1.0, "[-1,1]^2", UNDER_1_MS),
+    "paper-plane": _paper(0, np.inf, "the whole plane", UNDER_1_MS),
+    "five-0": _five_inputs(0),
+    "five-1": _five_inputs(1),
+    "single-pendulum": _archcomp(
+        "Single_Pendulum_controller_single_pendulum", 2.0,
+        title="Single pendulum controller (2 inputs, 2 layers of 25) over [-2,2]^2",
+    ),
+    "double-pendulum": _archcomp(
+        "Double_Pendulum_controller_double_pendulum_less_robust", 2.0,
+        title="Double pendulum controller (4 inputs, 2 layers of 25) over [-2,2]^4",
+    ),
+    "acas-3": _acas(3, Target("under 1 s", "seconds", 1.0)),
+    "acas-4": _acas(4),
+    "acc": _archcomp(
+        "ACC_controller_5_20", 1.0, Target("under 3 s", "seconds", 3.0),
+        title="Adaptive cruise controller (5 inputs, 5 layers of 20) over [-1,1]^5",
+    ),
+    "vcas": _archcomp(
+        "VCAS_VertCAS_noResp_pra01_v9_20HU_200", 1.0,
+        title="VCAS (3 inputs, 5 layers of 20) over [-1,1]^3",
+    ),
+    "nav-set": _archcomp(
+        "NAV_nn-nav-set", 1.0, title="NAV, trained on sets (4 inputs, layers of 64 and 32), over [-1,1]^4",
+    ),
+    "nav-point": _archcomp(
+        "NAV_nn-nav-point", 1.0, Target("under 10 s", "seconds", 10.0), UNDER_500_MB,
+        title="NAV, trained on points (4 inputs, layers of 64 and 32), over [-1,1]^4",
+    ),
+}  # fmt: skip
+QUICK = ("paper-0", "paper-plane", "acas-3")
