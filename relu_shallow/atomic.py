@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from collections.abc import Iterator
 
 from relu_shallow.errors import OutputError
-
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:

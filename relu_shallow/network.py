@@ -7,15 +7,14 @@ A gate multiplies each pre-activation by one of two slopes: `active` where z > 0
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from collections.abc import Sequence
 from jaxtyping import Bool, Float
 
 from relu_shallow.errors import ModelError
-
 
 Matrix = Any  # np.ndarray or scipy.sparse.csr_array (not imported here: it costs 0.2 s of every start)
 Head = Literal["identity", "softmax", "log_softmax", "sigmoid", "tanh"]

@@ -3,12 +3,12 @@
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import OPTIMAL, climb, refactor
+from relu_shallow.lp.kernel import JIT, OPTIMAL, climb, refactor
 from relu_shallow.regions.kernel import COUNTERS
 from relu_shallow.regions.maps import update_maps
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def ball_in_box(A, b, rows, limits):
     """max r with A y + b >= r (the first `rows` rows, of unit norm), |y| <= 1 and r <= 4: (r, y, whether the box or the cap holds it).
 
@@ -53,7 +53,7 @@ def ball_in_box(A, b, rows, limits):
     return y[d], y[:d].copy(), held
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
     """The radius of the largest ball in {x : A x + b >= 0}, given an interior point; infinite where there is none.
 
@@ -82,13 +82,15 @@ def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
     return radius
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, domain_b, limits, growth, widenings):
     """`ball_radius` of every region of a sorted list of patterns (arrays as in shallow/maps.py), with domain rows."""
     n = first.shape[0] - 1
     neurons = off[len(off) - 1]
     Z = np.zeros((n + 1, neurons))
-    Z[:, : off[1]] = first
+    for j in range(off[1]):
+        for i in range(n + 1):
+            Z[i, j] = first[i, j]
     flags = np.zeros(neurons, np.uint8)
     most = neurons + len(domain_b)
     A, b, opening = np.zeros((most, n)), np.zeros(most), np.zeros(most)

@@ -17,14 +17,14 @@ The inactive child is visited first, so regions leave in the order of their patt
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
+from relu_shallow.lp.kernel import JIT, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED = 0, 1, 2
 UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED, EXACT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 COUNTERS = 16
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters):
     """Z and E of a layer from the layer below under the present slopes: by rank one where few neurons changed."""
     below, here, stop = off[layer - 1], off[layer], off[layer + 1]
@@ -80,12 +80,9 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
     version[layer] += 1
 
 
-@njit(cache=True, nogil=True)
-def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, settled):
-    """Marks the neurons of a layer whose interval over the box excludes zero; returns how many stay open.
-
-    With `settled` set, only neurons still open are looked at.
-    """
+@njit(**JIT)
+def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread):
+    """Marks the open neurons of a layer whose interval over the box excludes zero; returns how many stay open."""
     here, stop = off[layer], off[layer + 1]
     for j in range(here, stop):
         middle[j] = Z[d, j]
@@ -99,7 +96,7 @@ def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spr
             spread[j] += abs(Z[c, j]) * grow
     still = 0
     for j in range(here, stop):
-        if settled and pre[j] != 0:
+        if pre[j] != 0:
             continue
         if middle[j] > spread[j]:
             pre[j] = 1
@@ -111,7 +108,7 @@ def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spr
     return still
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def add_row(AT, b, error, row, sign, h, constant, doubt, nu, d):
     """Writes sign * (h . y + constant) >= 0 as a row of the cell."""
     for k in range(d):
@@ -121,7 +118,7 @@ def add_row(AT, b, error, row, sign, h, constant, doubt, nu, d):
     error[row] = doubt
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def unit_row(Z, E, q, d, inverse_scale, h, relative):
     """Fills h with the unit normal of neuron q's row; returns its constant, error, ball coefficient and size.
 
@@ -147,7 +144,7 @@ def unit_row(Z, E, q, d, inverse_scale, h, relative):
     return constant, doubt, np.sqrt(nu), size
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ratio, scratch, counters, limits):
     """The centre of the largest ball of the cell, into big.y: a climb in d + 1 dimensions from (vertex, radius 0)."""
     slack2, y2, basis2, binv2, h2 = big
@@ -172,7 +169,7 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ra
                  counters, limits)  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spread):
     """Whether every pre-activation at the point exceeds its error bound with the pattern's sign."""
     for q in range(neurons):
@@ -194,7 +191,7 @@ def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spre
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def search(
     net, chart, node, out_flags, out_points, out_radii, front_length, front_flags, front_points, front_basis,
     open_length, open_flags, open_basis, control, counters, limits,
@@ -220,9 +217,11 @@ def search(
     b = np.zeros(cap)
     error = np.zeros(cap)
     slack = np.zeros(cap)
-    AT[: d + 1, :first_rows] = start_AT
-    b[:first_rows] = start_b
-    error[:first_rows] = start_error
+    for i in range(first_rows):
+        for c in range(d + 1):
+            AT[c, i] = start_AT[c, i]
+        b[i] = start_b[i]
+        error[i] = start_error[i]
     rows = first_rows
     y = start_y.copy()
     basis = start_basis.copy()
@@ -238,17 +237,19 @@ def search(
 
     Z = np.zeros((d + 1, neurons))
     E = np.zeros(neurons)
-    Z[:, : off[1]] = Z1
-    E[: off[1]] = E1
+    for j in range(off[1]):
+        for c in range(d + 1):
+            Z[c, j] = Z1[c, j]
+        E[j] = E1[j]
     flags = np.zeros(neurons, np.uint8)
     pre = np.zeros(neurons, np.uint8)
     slope = np.zeros(neurons)
     used = np.zeros(neurons)
-    fresh = np.full(layers + 1, -1)
+    fresh = np.zeros(layers + 1, np.int64) - 1
     version = np.zeros(layers + 1, np.int64)
     updates = np.zeros(layers + 1, np.int64)
-    boxlo = np.full((layers + 1, d), -1.0)
-    boxhi = np.full((layers + 1, d), 1.0)
+    boxlo = -np.ones((layers + 1, d))
+    boxhi = np.ones((layers + 1, d))
     middle = np.zeros(neurons)
     spread = np.zeros(neurons)
 
@@ -262,6 +263,8 @@ def search(
     opened = 0
     status = DONE
     home = np.zeros(d, np.int64)
+    careful = limits.copy()
+    careful[4] = -1.0
     # a proof by LP that neuron q has one sign: the side, the last row it used, and that row's time stamp
     proof_side = np.zeros(neurons, np.int64)
     proof_row = np.zeros(neurons, np.int64)
@@ -285,8 +288,10 @@ def search(
     if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
         # a vertex that exact arithmetic found and floats cannot hold: back to exact arithmetic
         open_length[0] = decided
-        open_flags[0] = start_flags
-        open_basis[0] = start_basis
+        for t in range(decided):
+            open_flags[0, t] = start_flags[t]
+        for k in range(d):
+            open_basis[0, k] = start_basis[k]
         return DONE, 0, 0, 1
     entering = True
     first = True
@@ -310,7 +315,9 @@ def search(
                     proof_row[t] = 0
                     proof_stamp[t] = 0
             first = False
-            still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, False)
+            for t in range(off[layer], off[layer + 1]):
+                pre[t] = 0
+            still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
             if still > limits[8]:
                 counters[BOXES] += 1
                 for k in range(2 * d):
@@ -327,7 +334,7 @@ def search(
                             boxhi[layer, c] = min(boxhi[layer, c], bound)
                         else:
                             boxlo[layer, c] = max(boxlo[layer, c], -bound)
-                now = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread, True)
+                now = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
                 counters[SETTLED] += still - now
 
         if q < off[layer + 1]:
@@ -366,7 +373,8 @@ def search(
                     seen = -1
                 cut = False
                 kept = False
-                for attempt in range(3):
+                trial = limits
+                for _ in range(4):
                     # keep the vertex that shows one side; climb towards the other
                     if seen != 0 and not kept:
                         kept = True
@@ -379,7 +387,7 @@ def search(
                     for k in range(d):
                         goal[k] = side_sign * h[k]
                     result = climb(AT, b, slack, y, basis, binv, rows, d, goal, side_sign * constant, threshold, price,
-                                   edge, denom, ratio, scratch, counters, limits)  # fmt: skip
+                                   edge, denom, ratio, scratch, counters, trial)  # fmt: skip
                     if result == REACHED:
                         if seen == 0:
                             seen = 1
@@ -407,7 +415,13 @@ def search(
                             proof_side[q] = seen
                             undecided = False
                             break
-                    if attempt > 0 or not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
+                    # once more from where the neuron was met, by another path: Bland's rule
+                    if trial is careful:
+                        break
+                    trial = careful
+                    for k in range(d):
+                        basis[k] = home[k]
+                    if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
                         break
             if undecided:
                 # for exact arithmetic: hand the node back and leave its subtree

@@ -3,8 +3,10 @@
 import numpy as np
 from numba import njit
 
+from relu_shallow.lp.kernel import JIT
 
-@njit(cache=True, nogil=True)
+
+@njit(**JIT)
 def update_maps(Z, flags, WT, woff, bias, off, lo, hi, packed, everything):
     """Brings Z (n + 1, N) and flags to the pattern packed in `packed`; layers below the first change stay as they are.
 
@@ -25,8 +27,9 @@ def update_maps(Z, flags, WT, woff, bias, off, lo, hi, packed, everything):
             continue
         below, here, stop = off[layer - 1], off[layer], off[layer + 1]
         width = stop - here
-        Z[:n, here:stop] = 0.0
         for j in range(width):
+            for i in range(n):
+                Z[i, here + j] = 0.0
             Z[n, here + j] = bias[here + j]
         for k in range(below, here):
             slope = hi[k] if flags[k] else lo[k]

@@ -3,10 +3,11 @@
 import numpy as np
 from numba import njit
 
+from relu_shallow.lp.kernel import JIT
 from relu_shallow.regions.maps import update_maps
 
 
-@njit(cache=True, nogil=True)
+@njit(**JIT)
 def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell, neuron, H, c, alpha, beta):
     """Fills H, c at (cell, neuron), sorted by cell, and alpha, beta of every region of `bits`, sorted.
 
@@ -19,14 +20,17 @@ def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell,
     n = first.shape[0] - 1
     outputs = last.shape[1]
     Z = np.zeros((n + 1, neurons))
-    Z[:, : off[1]] = first
+    for j in range(off[1]):
+        for i in range(n + 1):
+            Z[i, j] = first[i, j]
     flags = np.zeros(neurons, np.uint8)
     out = np.zeros((n + 1, outputs))
     position = 0
     for region in range(regions):
         update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
-        out[:n] = 0.0
         for j in range(outputs):
+            for i in range(n):
+                out[i, j] = 0.0
             out[n, j] = last_bias[j]
         for k in range(off[layers - 1], neurons):
             slope = hi[k] if flags[k] else lo[k]
