@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.cases import CASES, QUICK, ROOT, MissingData, plane_network
@@ -53,7 +54,7 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _cases(names, settings: Settings) -> dict[str, Rows | str]:
+def _cases(names: Iterable[str], settings: Settings) -> dict[str, Rows | str]:
     """The rows of each case, or the reason why a case is left out."""
     tables: dict[str, Rows | str] = {}
     for name in names:
@@ -65,7 +66,7 @@ def _cases(names, settings: Settings) -> dict[str, Rows | str]:
     return tables
 
 
-def _neurons(counts, settings: Settings) -> dict[int, Rows]:
+def _neurons(counts: Iterable[int], settings: Settings) -> dict[int, Rows]:
     rows = {}
     for count in counts:
         say(f"{count} neurons")

@@ -68,6 +68,7 @@ def test_a_network_that_is_not_there_is_a_note_and_no_failure(tmp_path):
     done = bench("--part", "cases", "--case", "acc", "--system", "kernel", RELU_SHALLOW_DATA=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "Not measured: onnx/archcomp/ACC_controller_5_20.onnx is not in the data folder" in done.stdout
+    assert "| under 3 s | not measured |" in done.stdout
 
 
 @pytest.mark.parametrize("name", [name for name, named in NAMED.items() if 0 < named.network.neurons <= 8

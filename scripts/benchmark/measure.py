@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class Row:
 Rows = dict[str, Row | str]  # by system; a string says why there is none
 
 
-def measure_all(problem: Problem, settings: Settings, say) -> Rows:
+def measure_all(problem: Problem, settings: Settings, say: Callable[[str], None]) -> Rows:
     """Every system on one problem, in rounds that go through all systems, so that a busy moment falls on all alike."""
     rows: Rows = {name: reason for name in settings.systems if (reason := _refusal(name, problem, settings))}
     results: dict[str, list[dict]] = {name: [] for name in settings.systems if name not in rows}

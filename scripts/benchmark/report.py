@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmark.cases import CASES, ROOT, SECONDS_IN_PAPER, Case
+from benchmark.cases import CASES, ROOT, SECONDS_IN_PAPER, Case, Target
 from benchmark.measure import Row, Rows, Settings
 from benchmark.start import Start
 from benchmark.systems import SYSTEMS
@@ -97,17 +97,23 @@ def _targets(tables: dict[str, Rows | str], start: Sequence[Start]) -> str:
     """Every target beside its measured value."""
     lines = []
     for name, rows in tables.items():
-        row = rows.get(MEASURED) if isinstance(rows, dict) else None
-        if isinstance(row, Row):
+        if isinstance(rows, str):  # no data
+            lines += [[CASES[name].title, "-", target.what, "not measured"] for target in CASES[name].targets]
+        elif MEASURED in rows:
+            row = rows[MEASURED]
             for target in CASES[name].targets:
-                value = getattr(row, target.metric)
-                met = row.complete and target.met(value)
-                lines.append([CASES[name].title, METRICS[target.metric](value), target.what, _verdict(met)])
+                value = row if isinstance(row, str) else METRICS[target.metric](getattr(row, target.metric))
+                lines.append([CASES[name].title, value, target.what, _verdict(_met(row, target))])
     lines += [[item.title, seconds(item.seconds), f"under {item.target:g} s", _verdict(item.seconds < item.target)]
               for item in start]  # fmt: skip
     if not lines:
         return ""
     return "## Targets\n\n" + _markdown(["what (one thread)", "measured", "target", "verdict"], lines)
+
+
+def _met(row: Row | str, target: Target) -> bool:
+    """Whether a complete run met a target; one that failed did not."""
+    return isinstance(row, Row) and row.complete and target.met(getattr(row, target.metric))
 
 
 def _verdict(met: bool) -> str:
@@ -130,7 +136,7 @@ COLUMNS = ["system", "regions", "LPs", "seconds", "regions/s", "peak, MB", "besi
 def _line(case: Case, name: str, row: Row | str, base: Row | str | None, ours: Row | str | None) -> list[str]:
     if isinstance(row, str):
         return [SYSTEMS[name].title, row, *["-"] * (len(COLUMNS) - 2)]
-    goals = [f"{target.what}: {_verdict(row.complete and target.met(getattr(row, target.metric)))}"
+    goals = [f"{target.what}: {_verdict(_met(row, target))}"
              for target in case.targets] if name == MEASURED else []  # fmt: skip
     return [
         SYSTEMS[name].title,
@@ -167,9 +173,9 @@ def _time(row: Row) -> str:
 
 
 def _ratio(row: Row, base: Row | str | None) -> str:
-    ratio = base.seconds / row.seconds if isinstance(base, Row) else math.nan
-    if not math.isfinite(ratio):
+    if not isinstance(base, Row) or not math.isfinite(base.seconds / row.seconds):
         return "-"
+    ratio = base.seconds / row.seconds
     marked = "~ " if row.extrapolated or base.extrapolated else ""
     return marked + (f"{ratio:,.3g}" if ratio < 1000 else f"{ratio:,.0f}")
 

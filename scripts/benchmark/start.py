@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Start:
     runs: int
 
 
-def measure_start(rounds: int, first_use: bool, say) -> list[Start]:
+def measure_start(rounds: int, first_use: bool, say: Callable[[str], None]) -> list[Start]:
     """The start-up times, commands interleaved; the first compilation (about 20 s) once, if wanted."""
     say("start-up")
     found = []

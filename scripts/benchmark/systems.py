@@ -47,8 +47,9 @@ class System:
 
 def kernel(problem: Problem, limit: float, workers: int = 1) -> Run:
     """This project, its kernel compiled beforehand."""
+    from relu_shallow.compilation import ensure_compiled
     from relu_shallow.network import from_layers
-    from relu_shallow.regions.search import ensure_compiled, enumerate_regions
+    from relu_shallow.regions.search import enumerate_regions
 
     network, domain = from_layers(problem.layers), _domain(problem)
     ensure_compiled(lambda message: None)  # noqa: ARG005
