@@ -52,7 +52,7 @@ def kernel(problem: Problem, limit: float, workers: int = 1) -> Run:
     from relu_shallow.regions.search import enumerate_regions
 
     network, domain = from_layers(problem.layers), _domain(problem)
-    ensure_compiled(lambda message: None)  # noqa: ARG005
+    ensure_compiled(lambda message: None, bounded=problem.bounded)  # noqa: ARG005
     return lambda: _outcome(enumerate_regions(network, domain, workers=workers, time_limit=limit))
 
 
