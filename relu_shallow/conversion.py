@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from relu_shallow.domain import Domain, WholeSpace, fit
+from relu_shallow.compilation import ensure_compiled
+from relu_shallow.domain import Box, Domain, WholeSpace, fit
 from relu_shallow.errors import OutputError
 from relu_shallow.load import load_network
-from relu_shallow.regions.search import ensure_compiled, enumerate_regions
+from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -66,7 +67,7 @@ def convert_timed(
     network = load_network(model, trust=trust)
     domain = fit(domain, network.inputs)
     loaded = perf_counter()
-    compiling = ensure_compiled(announce) if lp == "kernel" else 0.0
+    compiling = ensure_compiled(announce, bounded=isinstance(domain, Box)) if lp == "kernel" else 0.0
     searching = perf_counter()
     partition = enumerate_regions(
         network,

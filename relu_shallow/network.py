@@ -167,10 +167,17 @@ def evaluate(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Float[np.
     return preactivations(network, X)[-1]
 
 
+def switching(network: Network) -> Bool[np.ndarray, " neurons"]:
+    """Which neurons have two different slopes; the others are linear, bound no region and count as inactive."""
+    none = np.zeros(0, dtype=bool)
+    return np.concatenate([none, *(gate.active != gate.inactive for gate in network.gates)])
+
+
 def activation_patterns(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Bool[np.ndarray, "rows neurons"]:
     """w(x): which of the N neurons are active (pre-activation strictly positive) at each row of X."""
     hidden = preactivations(network, X)[:-1]
-    return np.concatenate([z > 0 for z in hidden], axis=1) if hidden else np.zeros((len(X), 0), dtype=bool)
+    none = np.zeros((len(X), 0), dtype=bool)
+    return np.concatenate([none, *(z > 0 for z in hidden)], axis=1) & switching(network)
 
 
 def apply_head(network: Network, Y: Float[np.ndarray, "rows outputs"]) -> Float[np.ndarray, "rows outputs"]:

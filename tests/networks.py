@@ -51,6 +51,13 @@ def _two_slopes():
     return Network(tuple(maps), gates)
 
 
+def _pass_through():
+    """x and x - 1/2 passed on by gates that do not switch, beside relu(x): two regions, the sign of x."""
+    gate = Gate(np.array([1.0, 0.0, -2.0]), np.array([1.0, 1.0, -2.0]))
+    first = Affine(np.ones((3, 1)), np.array([0.0, 0.0, -0.5]))
+    return Network((first, Affine(np.array([[1.0, 2.0, 3.0]]), np.zeros(1))), (gate,))
+
+
 NAMED: dict[str, NamedNetwork] = {
     # no hidden layer: the plane is one region
     "linear": _named([([[2.0, -1.0]], [3.0])], -1, 1, 1, 1),
@@ -116,6 +123,7 @@ NAMED: dict[str, NamedNetwork] = {
         [([[1.0], [-1.0]], [0.0, 0.0]), (np.eye(2), [-1.0, -1.0]), ([[1.0, -1.0], [2.0, 0.5]], [0.0, 1.0])], -2, 2, 4, 4
     ),
     #  relu(|x| - 1), |x| being one gate:  01 | 00 | 10 | 11
+    "pass_through": _named(_pass_through(), -1, 1, 2, 2),
     "two_slopes": _named(_two_slopes(), -2, 2, 4, 4),
 }
 

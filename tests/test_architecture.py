@@ -23,7 +23,8 @@ FLOW = [
     "naming checks",
     "domain_spec certify explanation",
     "export plot",
-    "report conversion",
+    "report compilation",
+    "conversion",
     "cli",
     "__main__",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
-from relu_shallow.network import Network, dense
+from relu_shallow.network import Network, dense, switching
 from relu_shallow.precision import GENERAL_POSITION
 
 DIMENSIONS = 3  # volumes are computed up to here
@@ -86,8 +86,8 @@ def general_position_count(network: Network, domain: Domain) -> tuple[int | None
         return None, f"general position of {N} hyperplanes in {n} dimensions is too many determinants"
     W, b = dense(network.affine[0].W), network.affine[0].b
     norms = np.linalg.norm(np.column_stack([W, b]), axis=1)
-    if not (norms > 0).all():
-        return None, "a neuron is identically zero"
+    if not (norms > 0).all() or not switching(network).all():
+        return None, "a neuron is identically zero or does not switch"
     rows = np.column_stack([W, b]) / norms[:, None]
     if not (_independent(rows[:, :-1], min(n, N)) and (n >= N or _independent(rows, n + 1))):
         return None, "the hyperplanes are not clearly in general position"

@@ -21,7 +21,8 @@ def is_witness(network: Network, x: Float[np.ndarray, " inputs"], pattern: Bool[
         bits = pattern[start : start + len(gate.active)]
         signs = np.array([(z > 0) - (z < 0) for z in value[:, -1]])
         blank = np.array([not row.any() for row in value[:, :-1]])
-        if not np.where(blank, ~bits, signs == np.where(bits, 1, -1)).all():
+        right = np.where(blank, ~bits, signs == np.where(bits, 1, -1))
+        if not np.where(gate.active == gate.inactive, ~bits, right).all():
             return False
         slope, power = _integers(np.where(bits, gate.active, gate.inactive))
         value, scale = value * slope[:, None], scale + power

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from relu_shallow.checks.counting import domain_rows, free_inputs
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.domain import Box, Domain, WholeSpace
-from relu_shallow.network import Network
+from relu_shallow.network import Network, switching
 from relu_shallow.precision import general_lp_margin
 from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.table import Table
@@ -31,7 +31,8 @@ def unlisted_neighbours(table: Table, domain: Domain, rng: np.random.Generator) 
     chosen = np.sort(rng.choice(table.regions, min(table.regions, REGIONS), replace=False))
     candidates: Counter[bytes] = Counter()
     for pattern in unpack(table.bits[chosen], network.neurons):
-        flipped = pack(pattern ^ np.eye(network.neurons, dtype=bool)) if network.neurons else table.bits[:0]
+        one_each = np.eye(network.neurons, dtype=bool)[switching(network)]
+        flipped = pack(pattern ^ one_each) if len(one_each) else table.bits[:0]
         candidates.update(row for row in map(bytes, flipped) if row not in listed)
     ranked = [np.frombuffer(row, dtype=np.uint8, count=width) for row, _ in candidates.most_common(MOST)]
     found = sum(_is_region(network, unpack(row[None], network.neurons), domain) for row in ranked)
@@ -48,11 +49,13 @@ def _is_region(network: Network, pattern: Bool[np.ndarray, "1 neurons"], domain:
     slopes, error = maps.rows[:, 0, :-1][:, free], maps.row_error[:, 0, :-1]
     at_center = maps.rows[:, 0, :-1] @ center + maps.rows[:, 0, -1]
     center_error = 2 * (error @ np.abs(center) + maps.row_error[:, 0, -1])
-    blank = (np.abs(slopes) <= error[:, free]).all(axis=1)
+    switch = switching(network)
+    blank = (np.abs(slopes) <= error[:, free]).all(axis=1) & switch
     if ((at_center[blank] > center_error[blank]) != pattern[0, blank]).any():
         return False  # a constant neuron on the wrong side
-    side = np.where(pattern[0, ~blank], 1.0, -1.0)
-    A, b = -side[:, None] * slopes[~blank], side * at_center[~blank]
+    wall = switch & ~blank
+    side = np.where(pattern[0, wall], 1.0, -1.0)
+    A, b = -side[:, None] * slopes[wall], side * at_center[wall]
     if not isinstance(domain, WholeSpace):
         more, limits = domain_rows(domain)
         A, b = np.concatenate([A, more[:, free]]), np.concatenate([b, limits - more @ center])

@@ -78,8 +78,9 @@ def surely_signed(network: Network, X: Float[np.ndarray, "points n"]) -> Bool[np
     A pre-activation whose error bound is zero is a sum of zeros: a neuron that all its inputs leave dead.
     """
     sure = np.ones(len(X), dtype=bool)
-    for z, error in zip(preactivations(network, X)[:-1], preactivation_errors(network, X)[:-1], strict=True):
-        sure &= ((np.abs(z) > error) | (error == 0)).all(axis=1)
+    errors = preactivation_errors(network, X)[:-1]
+    for z, error, gate in zip(preactivations(network, X)[:-1], errors, network.gates, strict=True):
+        sure &= ((np.abs(z) > error) | (error == 0) | (gate.active == gate.inactive)).all(axis=1)
     return sure
 
 

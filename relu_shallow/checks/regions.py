@@ -13,7 +13,7 @@ from relu_shallow.checks.flips import unlisted_neighbours
 from relu_shallow.checks.lists import first_differing_neuron, missing_patterns
 from relu_shallow.checks.maps import Maps, chunks, maps_of
 from relu_shallow.domain import Domain, contains
-from relu_shallow.network import Network, preactivations
+from relu_shallow.network import Network, preactivations, switching
 from relu_shallow.precision import preactivation_errors
 from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.table import Table
@@ -120,7 +120,7 @@ def _look_at_witnesses(table: Table, chunk: np.ndarray, maps: Maps, domain: Doma
     side = np.where(patterns, 1.0, -1.0).T
     value = side * (np.einsum("jrk,rk->jr", maps.rows[:, :, :-1], X) + maps.rows[:, :, -1])
     error = np.einsum("jrk,rk->jr", maps.row_error[:, :, :-1], np.abs(X)) + maps.row_error[:, :, -1]
-    found.slack += int((~(value >= -2 * error)).any(axis=0).sum())
+    found.slack += int((~(value >= -2 * error))[switching(network)].any(axis=0).sum())
 
 
 def _signs(
@@ -131,8 +131,10 @@ def _signs(
     error = np.concatenate([np.zeros((len(X), 0)), *preactivation_errors(network, X)[:-1]], axis=1)
     blank = (maps.row_error == 0).all(axis=2).T & ~patterns
     clear = np.abs(z) > error
-    bad = (clear & ((z > 0) != patterns)).any(axis=1) | ~np.isfinite(z).all(axis=1)
-    return bad, (~clear & ~blank).any(axis=1)
+    switch = switching(network)
+    bad = (clear & ((z > 0) != patterns) & switch).any(axis=1) | ~np.isfinite(z).all(axis=1)
+    bad |= (patterns & ~switch).any(axis=1)
+    return bad, (~clear & ~blank & switch).any(axis=1)
 
 
 def _settle_exactly(table: Table, doubtful: list[int]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from relu_shallow.checks.counting import (
 )
 from relu_shallow.checks.maps import chunks, maps_of
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
+from relu_shallow.network import switching
 from relu_shallow.precision import VOLUME
 from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.table import Table
@@ -46,12 +47,13 @@ def check_volumes(table: Table, domain: Domain) -> tuple[bool | None, str]:
 
 def _volumes(table: Table, domain: Box | Polytope) -> Iterator[float]:
     """Each region's volume; rows that are zero but for rounding bound nothing."""
+    switch = switching(table.network)
     for chunk in chunks(table.network, np.arange(table.regions)):
         patterns = unpack(table.bits[chunk], table.network.neurons)
         maps = maps_of(table.network, patterns)
         blank = (np.abs(maps.rows[:, :, :-1]) <= maps.row_error[:, :, :-1]).all(axis=2)
         for place, region in enumerate(chunk):
-            kept = ~blank[:, place]
+            kept = ~blank[:, place] & switch
             rows, pattern = maps.rows[kept, place], patterns[place, kept]
             yield region_volume(rows, pattern, table.witnesses[region], domain)
 

@@ -14,13 +14,15 @@ A cell is {y : A_i y + b_i >= 0} inside the unit box. The arrays, all owned by t
 The primal simplex in this form keeps original rows, so its errors do not pile up in a tableau.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 # Divisions unchecked (their zeros are tested beforehand), so that loops with one vectorise. FAST adds: no NaN arises
 # from the finite rows that come in, and the sign of a zero is never looked at. What proves a bound goes without it.
-JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
-FAST = {**JIT, "fastmath": {"nnan", "nsz", "contract"}}
+JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+FAST: dict[str, Any] = {**JIT, "fastmath": {"nnan", "nsz", "contract"}}
 
 REACHED, OPTIMAL, GAVE_UP = 1, 0, -1
 LPS, PIVOTS, REFACTORED = 0, 1, 2

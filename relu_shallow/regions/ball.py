@@ -10,9 +10,9 @@ from relu_shallow.regions.maps import update_maps
 
 @njit(**JIT)
 def ball_in_box(A, b, rows, limits):
-    """max r with A y + b >= r (the first `rows` rows, of unit norm), |y| <= 1 and r <= 4: (r, y, whether the box or the cap holds it).
+    """(r, y, whether the box or the cap holds it): max r with A y + b >= r, |y| <= 1 and r <= 4.
 
-    The climb starts at the corner y = -1 with r as low as the rows need.
+    The first `rows` rows of A count, of unit norm. The climb starts at the corner y = -1 with r as low as they need.
     """
     d = A.shape[1]
     total = 2 + 2 * d + rows
@@ -60,9 +60,13 @@ def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
     It holds balls of every size exactly when its recession cone has interior. Otherwise a largest ball exists at a
     finite place: the box around the witness widens until it does not hold the centre any more. `opening` is scratch.
     """
-    if rows == 0 or ball_in_box(A, np.zeros(rows), rows, limits)[0] > limits[10]:
+    if rows == 0:
         return np.inf
-    scale = np.inf
+    for i in range(rows):
+        opening[i] = 0.0
+    if ball_in_box(A, opening, rows, limits)[0] > limits[10]:
+        return np.inf
+    nearest = np.inf
     farthest = np.finfo(np.float64).tiny
     for k in range(len(witness)):
         farthest = max(farthest, abs(witness[k]))
@@ -70,15 +74,19 @@ def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
         opening[i] = b[i]
         for k in range(len(witness)):
             opening[i] += A[i, k] * witness[k]
-        scale = min(scale, abs(opening[i]))
-    scale = (scale + farthest * limits[10]) * growth
+        nearest = min(nearest, abs(opening[i]))
+    scale = (nearest + farthest * limits[10]) * growth
+    for i in range(rows):
+        opening[i] /= scale
     radius = 0.0
     for _ in range(widenings):
-        reached, _, held = ball_in_box(A, opening[:rows] / scale, rows, limits)
+        reached, _, held = ball_in_box(A, opening, rows, limits)
         radius = reached * scale
         if not held:
             break
         scale *= growth
+        for i in range(rows):
+            opening[i] /= growth
     return radius
 
 
@@ -97,10 +105,12 @@ def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, do
     radii = np.empty(len(bits))
     for region in range(len(bits)):
         update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
-        rows = 0
+        rows = np.int64(0)  # not a literal, which would compile twice
         for q in range(most):
             squared = 0.0
             if q < neurons:
+                if lo[q] == hi[q]:
+                    continue
                 sign = 1.0 if flags[q] else -1.0
                 for k in range(n):
                     A[rows, k] = sign * Z[k, q]

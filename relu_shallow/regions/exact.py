@@ -227,7 +227,7 @@ def same_pattern(
         z = W.dot(h) + b * scale
         on = (flags[start:stop] & 1).astype(bool)
         inactive, active, slope_scale = problem.slopes[layer]
-        for j in np.flatnonzero(np.where(on, z <= 0, z >= 0)):
+        for j in np.flatnonzero(np.where(on, z <= 0, z >= 0) & (active != inactive).astype(bool)):
             if on[j] or any(layer_rows(problem, layer, flags)[j]):
                 return False
         h = z * np.where(on, active, inactive)

@@ -98,12 +98,11 @@ def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spr
     for j in range(here, stop):
         if pre[j] != 0:
             continue
-        if middle[j] > spread[j]:
+        if lo[j] == hi[j] or middle[j] < -spread[j]:
+            pre[j] = 2  # a linear neuron bounds no region and counts as inactive
+        elif middle[j] > spread[j]:
             pre[j] = 1
-        elif middle[j] < -spread[j] or lo[j] == hi[j]:
-            pre[j] = 2
         else:
-            pre[j] = 0
             still += 1
     return still
 

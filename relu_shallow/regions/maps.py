@@ -1,6 +1,5 @@
 """Pre-activations as affine functions of the input, kept up to date along a sorted list of patterns: compiled."""
 
-import numpy as np
 from numba import njit
 
 from relu_shallow.lp.kernel import JIT

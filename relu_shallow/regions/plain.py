@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.lp.question import Answer, Maximise, Polyhedron
-from relu_shallow.network import Affine, Network, local_maps
+from relu_shallow.network import Affine, Network, local_maps, switching
 from relu_shallow.precision import general_lp_margin, local_rows_error
 from relu_shallow.regions.partition import Effort, Partition, pack
 
@@ -111,7 +111,7 @@ def enumerate_plain(
             patterns.append(cell.prefix)
             balls.append(_witness(cell.polyhedron, frame, solver))
         else:
-            for child, bit in reversed(_children(cell, network.widths, solver)):
+            for child, bit in reversed(_children(cell, network, solver)):
                 stack.append(_extend(network, scaled, frame, cell, child, bit))
     witnesses = np.array([center for center, _ in balls]).reshape(len(balls), network.inputs)
     effort = Effort(solver.lps, 0, solver.undecided, time.perf_counter() - started)
@@ -204,9 +204,11 @@ def _extend(network: Network, scaled: Network, frame: Frame, cell: Cell, polyhed
     return replace(cell, prefix=prefix, polyhedron=polyhedron)
 
 
-def _children(cell: Cell, widths: tuple[int, ...], solver: Solver) -> list[tuple[Polyhedron, bool]]:
+def _children(cell: Cell, network: Network, solver: Solver) -> list[tuple[Polyhedron, bool]]:
     """What the next neuron leaves of a cell: itself with one bit, or its two halves, the inactive one first."""
-    ends = np.cumsum(widths)
+    if not switching(network)[len(cell.prefix)]:
+        return [(cell.polyhedron, False)]
+    ends = np.cumsum(network.widths)
     neuron = len(cell.prefix) - int(([0, *ends.tolist()])[int(np.searchsorted(ends, len(cell.prefix), side="right"))])
     h, c, error = cell.G[neuron], float(cell.g[neuron]), float(cell.error[neuron])
     if np.abs(h).sum() <= error:  # constant on the whole domain, as far as rounding lets one see

@@ -81,13 +81,6 @@ def enumerate_regions(
     return _merge(network, domain, roots, complete, budget, start)
 
 
-def ensure_compiled(announce: Callable[[str], None]) -> float:
-    """Compiles the kernel, or loads it from its cache, and returns the seconds it took; announces a compilation."""
-    from relu_shallow.regions.warm import compile_kernel
-
-    return compile_kernel(announce)
-
-
 def _roots(network: Network, domain: Domain, charts: Sequence[Chart]) -> list[Task]:
     """One task for each chart, its root node."""
 
