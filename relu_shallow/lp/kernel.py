@@ -22,6 +22,8 @@ from numba import njit
 # Divisions unchecked (their zeros are tested beforehand), so that loops with one vectorise. FAST adds: no NaN arises
 # from the finite rows that come in, and the sign of a zero is never looked at. What proves a bound goes without it.
 JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+# Numba compiles a function again inside each one that calls it: what is called from one place is put there instead.
+ONCE: dict[str, Any] = {**JIT, "inline": "always"}
 FAST: dict[str, Any] = {**JIT, "fastmath": {"nnan", "nsz", "contract"}}
 
 REACHED, OPTIMAL, GAVE_UP = 1, 0, -1

@@ -3,14 +3,14 @@
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import JIT, OPTIMAL, climb, refactor
+from relu_shallow.lp.kernel import JIT, ONCE, OPTIMAL, climb, refactor
 from relu_shallow.regions.kernel import COUNTERS
 from relu_shallow.regions.maps import update_maps
 
 
-@njit(**JIT)
+@njit(**ONCE)
 def ball_in_box(A, b, rows, limits):
-    """(r, y, whether the box or the cap holds it): max r with A y + b >= r, |y| <= 1 and r <= 4.
+    """(r, whether the box or the cap holds it): max r with A y + b >= r, |y| <= 1 and r <= 4.
 
     The first `rows` rows of A count, of unit norm. The climb starts at the corner y = -1 with r as low as they need.
     """
@@ -50,43 +50,47 @@ def ball_in_box(A, b, rows, limits):
     for i in range(d + 1):
         if 0 < basis[i] < 2 + 2 * d and price[i] < -limits[10]:
             held = True
-    return y[d], y[:d].copy(), held
+    return y[d], held
 
 
-@njit(**JIT)
+@njit(**ONCE)
 def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
     """The radius of the largest ball in {x : A x + b >= 0}, given an interior point; infinite where there is none.
 
     It holds balls of every size exactly when its recession cone has interior. Otherwise a largest ball exists at a
     finite place: the box around the witness widens until it does not hold the centre any more. `opening` is scratch.
     """
-    if rows == 0:
-        return np.inf
-    for i in range(rows):
-        opening[i] = 0.0
-    if ball_in_box(A, opening, rows, limits)[0] > limits[10]:
-        return np.inf
-    nearest = np.inf
-    farthest = np.finfo(np.float64).tiny
-    for k in range(len(witness)):
-        farthest = max(farthest, abs(witness[k]))
-    for i in range(rows):
-        opening[i] = b[i]
-        for k in range(len(witness)):
-            opening[i] += A[i, k] * witness[k]
-        nearest = min(nearest, abs(opening[i]))
-    scale = (nearest + farthest * limits[10]) * growth
-    for i in range(rows):
-        opening[i] /= scale
-    radius = 0.0
-    for _ in range(widenings):
-        reached, _, held = ball_in_box(A, opening, rows, limits)
-        radius = reached * scale
-        if not held:
-            break
-        scale *= growth
-        for i in range(rows):
-            opening[i] /= growth
+    radius = np.inf
+    scale = 1.0
+    for attempt in range(widenings + 1 if rows else 0):
+        if attempt == 0:  # the recession cone: the rows without their constants
+            for i in range(rows):
+                opening[i] = 0.0
+        elif attempt == 1:
+            nearest = np.inf
+            for i in range(rows):
+                opening[i] = b[i]
+                for k in range(len(witness)):
+                    opening[i] += A[i, k] * witness[k]
+                nearest = min(nearest, abs(opening[i]))
+            scale = nearest
+            for k in range(len(witness)):
+                scale = max(scale, abs(witness[k]) * limits[10])
+            scale = max(scale, np.finfo(np.float64).tiny) * growth
+            for i in range(rows):
+                opening[i] /= scale
+        else:
+            scale *= growth
+            for i in range(rows):
+                opening[i] /= growth
+        reached, held = ball_in_box(A, opening, rows, limits)
+        if attempt == 0:
+            if reached > limits[10]:
+                break
+        else:
+            radius = reached * scale
+            if not held:
+                break
     return radius
 
 

@@ -17,7 +17,7 @@ The inactive child is visited first, so regions leave in the order of their patt
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import JIT, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
+from relu_shallow.lp.kernel import JIT, ONCE, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED = 0, 1, 2
 UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED, EXACT = 3, 4, 5, 6, 7, 8, 9, 10, 11
@@ -143,7 +143,7 @@ def unit_row(Z, E, q, d, inverse_scale, h, relative):
     return constant, doubt, np.sqrt(nu), size
 
 
-@njit(**JIT)
+@njit(**ONCE)
 def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ratio, scratch, counters, limits):
     """The centre of the largest ball of the cell, into big.y: a climb in d + 1 dimensions from (vertex, radius 0)."""
     slack2, y2, basis2, binv2, h2 = big
@@ -168,7 +168,7 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ra
                  counters, limits)  # fmt: skip
 
 
-@njit(**JIT)
+@njit(**ONCE)
 def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spread):
     """Whether every pre-activation at the point exceeds its error bound with the pattern's sign."""
     for q in range(neurons):

@@ -170,3 +170,14 @@ def test_a_real_300_neuron_network_loses_none_of_its_70672_regions():
     found = enumerate_regions(network, box, workers=2)
     assert found.regions == 70672
     assert found.level == "witnessed"
+
+
+def test_inscribed_balls_of_the_whole_space_are_the_largest_ones():
+    triangle = enumerate_regions(NAMED["triangle"].network, WholeSpace())
+    radius = {tuple(w): r for w, r in zip(triangle.patterns.astype(int).tolist(), triangle.radii, strict=True)}
+    assert radius.pop((1, 1, 0)) == pytest.approx(1 / (2 + np.sqrt(2)))  # legs 1: inradius (1 + 1 - sqrt 2) / 2
+    assert set(radius.values()) == {np.inf}
+    strip = enumerate_regions(NAMED["xor"].network, WholeSpace())  # 0 < x + y < 1
+    assert sorted(strip.radii)[0] == pytest.approx(1 / np.sqrt(8))
+    far = from_layers([(np.eye(1), np.array([-1e9])), (np.eye(1), np.array([-3.0])), (np.eye(1), np.zeros(1))])
+    assert sorted(enumerate_regions(far, WholeSpace()).radii) == [pytest.approx(1.5), np.inf, np.inf]
