@@ -15,13 +15,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from math import comb
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from relu_shallow.explanation.background import Background
-from relu_shallow.network import Affine, Network, dense, evaluate
+from relu_shallow.network import Affine, Network, dense
 
 MOST_FEATURES = 15
 HYBRIDS = 1 << 16  # evaluated at once: what stays in the cache is fastest
@@ -74,51 +75,55 @@ def _row_values(
 ) -> Float[np.ndarray, "outputs inputs"] | None:
     """phi of one row, or None past the deadline."""
     phi = np.zeros((network.outputs, network.inputs))
-    for B, weights in _by_difference(x, background):
+    for features, B, weights in _by_difference(x, background):
         if time.monotonic() > deadline:
             return None
-        phi += _pairs_values(network, x, B, weights)
+        values = _mean_values(network, x, features, B, weights)
+        phi[:, features] += (shapley_shares(int(features.sum())) @ values).T
     return phi
 
 
 def _by_difference(
     x: Float[np.ndarray, " inputs"], background: Background
-) -> Iterator[tuple[Float[np.ndarray, "pairs inputs"], Float[np.ndarray, " pairs"]]]:
-    """Background rows and weights in batches that differ from x in equally many features, at least one."""
-    differing = (x != background.X).sum(axis=1)
-    for d in np.unique(differing[differing > 0]):
-        members = np.flatnonzero(differing == d)
-        step = max(1, HYBRIDS >> int(d))
+) -> Iterator[tuple[Bool[np.ndarray, " inputs"], Float[np.ndarray, "pairs inputs"], Float[np.ndarray, " pairs"]]]:
+    """(features, background rows, weights) in batches of rows that differ from x in just these features."""
+    differs = x != background.X
+    for features in np.unique(differs[differs.any(axis=1)], axis=0):
+        members = np.flatnonzero((differs == features).all(axis=1))
+        step = max(1, HYBRIDS >> int(features.sum()))
         for begin in range(0, len(members), step):
             part = members[begin : begin + step]
-            yield background.X[part], background.weights[part]
+            yield features, background.X[part], background.weights[part]
 
 
-def _pairs_values(
+def _mean_values(
     network: Network,
     x: Float[np.ndarray, " inputs"],
+    features: Bool[np.ndarray, " inputs"],
     B: Float[np.ndarray, "pairs inputs"],
     weights: Float[np.ndarray, " pairs"],
-) -> Float[np.ndarray, "outputs inputs"]:
-    """The weighted sum of phi over pairs (x, b) that differ in equally many features."""
-    differs = x != B
-    d = int(differs[0].sum())
-    rank = np.cumsum(differs, axis=1) - 1  # feature i is the rank-th that differs: bit `rank` of a hybrid's number
-    masks = np.arange(1 << d)
-    share = shapley_shares(d)
-    phi = np.zeros((network.outputs, network.inputs))
-    step = max(1, HYBRIDS // len(B))
-    for begin in range(0, len(masks), step):
-        mask = masks[begin : begin + step]
-        from_x = (mask[:, None, None] >> np.where(differs, rank, 0)) & 1 > 0
-        hybrids = np.where(from_x & differs, x, B)
-        v = evaluate(network, hybrids.reshape(-1, len(x))).reshape(len(mask), len(B), network.outputs)
-        pair = np.tensordot(share[:, begin : begin + step], v, axes=1)  # d x pairs x outputs
-        for p, row in enumerate(differs):
-            phi[:, row] += weights[p] * pair[:, p].T
-    return phi
+) -> Float[np.ndarray, "coalitions outputs"]:
+    """The weighted sum over pairs of the network's values at all hybrids, coalition S being the number with S's bits.
+
+    The first pre-activations are affine in the coalition: those with one feature more are the half before, shifted.
+    """
+    first = network.affine[0]
+    W = dense(first.W)
+    z = np.empty((len(B), 1 << int(features.sum()), len(first.b)))
+    z[:, 0] = B @ W.T + first.b
+    for bit, feature in enumerate(np.flatnonzero(features)):
+        shift = (x[feature] - B[:, feature])[:, None, None] * W[:, feature]
+        np.add(z[:, : 1 << bit], shift, out=z[:, 1 << bit : 2 << bit])
+    for gate, layer in zip(network.gates, network.affine[1:], strict=True):
+        if gate.inactive.any() or (gate.active != 1).any():
+            z *= np.where(z > 0, gate.active, gate.inactive)
+        else:
+            np.maximum(z, 0.0, out=z)
+        z = z @ dense(layer.W).T + layer.b
+    return np.tensordot(weights, z, axes=1)
 
 
+@cache
 def shapley_shares(players: int) -> Float[np.ndarray, "players coalitions"]:
     """M with phi = M v: the Shapley weights of every coalition's value, coalition S being the number with S's bits."""
     masks = np.arange(1 << players)
