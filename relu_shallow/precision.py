@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from relu_shallow.errors import ModelError
 from relu_shallow.network import Network, dense
 
 UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
+SAFE_EXPONENT = 900.0  # of 1022: leaves room for the squares and quotients of what is scaled
 UNIT32 = float(np.finfo(np.float32).eps) / 2
 
 
@@ -140,6 +142,25 @@ def general_lp_margin(dimension: int) -> float:
     A vertex is the solution of `dimension` rows, each off by up to the solver's tolerance, and so is the maximum.
     """
     return 2 * (dimension + 1) * LP_TOLERANCE
+
+
+def check_range(network: Network) -> None:
+    """Raises ModelError where products of weights along the layers may overflow or underflow float64.
+
+    Every bound here is relative, which holds only while nothing falls below the normal numbers.
+    """
+    smallest, largest = 0.0, 0.0
+    for layer in network.affine:
+        sizes = np.abs(np.concatenate([dense(layer.W).ravel(), layer.b]))
+        sizes = np.log2(sizes[sizes > 0])
+        if len(sizes):
+            smallest += min(float(sizes.min()), 0.0)
+            largest += max(float(sizes.max()), 0.0) + np.log2(layer.W.shape[1] + 1)
+    if smallest < -SAFE_EXPONENT or largest > SAFE_EXPONENT:
+        raise ModelError(
+            f"the network's weights span too many orders of magnitude for float64 (products along its layers reach "
+            f"from 2^{smallest:.0f} to 2^{largest:.0f}); rescale its neurons"
+        )
 
 
 def chart_error(

@@ -19,9 +19,23 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+
+def _can_cache() -> bool:
+    """Whether compiled code can be kept: beside this file, or in the user's cache folder."""
+
+    def probe() -> None:
+        pass
+
+    try:
+        njit(cache=True)(probe)
+    except RuntimeError:  # no folder that can be written
+        return False
+    return True
+
+
 # Divisions unchecked (their zeros are tested beforehand), so that loops with one vectorise. FAST adds: no NaN arises
 # from the finite rows that come in, and the sign of a zero is never looked at. What proves a bound goes without it.
-JIT: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+JIT: dict[str, Any] = {"cache": _can_cache(), "nogil": True, "error_model": "numpy"}
 # Numba compiles a function again inside each one that calls it: what is called from one place is put there instead.
 ONCE: dict[str, Any] = {**JIT, "inline": "always"}
 FAST: dict[str, Any] = {**JIT, "fastmath": {"nnan", "nsz", "contract"}}

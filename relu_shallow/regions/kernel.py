@@ -71,6 +71,8 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
         charge = abs(factor) * E[k] + rounding * size
         for j in range(width):
             E[here + j] += charge * abs(WT[base + j])
+    for j in range(here, stop):
+        E[j] *= 1.0 + rounding  # the bound's own rounding
     if rank1:
         # the partial sums were rounded once more per changed neuron: charge the rows' present size
         for c in range(d + 1):

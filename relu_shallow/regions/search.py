@@ -14,6 +14,7 @@ from relu_shallow.domain import Domain, WholeSpace, fit
 from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.kernel import LPS, PIVOTS
 from relu_shallow.network import Network, activation_patterns
+from relu_shallow.precision import check_range
 from relu_shallow.regions.charts import Chart, charts_of
 from relu_shallow.regions.kernel import COUNTERS, EXACT, REGIONS
 from relu_shallow.regions.partition import Effort, Level, Partition, pack, sort_order
@@ -71,6 +72,7 @@ def enumerate_regions(
 
         return enumerate_plain(network, domain, BACKENDS[lp], max_regions=max_regions, time_limit=time_limit,
                                progress=progress)  # fmt: skip
+    check_range(network)
     start = time.perf_counter()
     charts = charts_of(network, domain)
     if network.neurons == 0 or charts[0].dimension == 0:
