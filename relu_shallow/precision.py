@@ -9,7 +9,8 @@ from relu_shallow.errors import ModelError
 from relu_shallow.network import Network, dense
 
 UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
-SAFE_EXPONENT = 900.0  # of 1022: leaves room for the squares and quotients of what is scaled
+SAFE_EXPONENT = 480.0  # of 1023: their squares must still be finite
+TINY = float(np.finfo(np.float64).tiny)
 UNIT32 = float(np.finfo(np.float32).eps) / 2
 
 
@@ -91,7 +92,6 @@ GENERAL_POSITION = float(np.sqrt(UNIT))  # a smallest singular value above this 
 
 # the tightest feasibility tolerance that HiGHS accepts
 LP_TOLERANCE = 1e-10
-FLAT_MARGIN = float(np.sqrt(UNIT)) * 4  # a general LP solver's feasibility tolerance, about 1e-8 times a few
 
 
 def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np.ndarray, " limits"]:
@@ -144,22 +144,22 @@ def general_lp_margin(dimension: int) -> float:
     return 2 * (dimension + 1) * LP_TOLERANCE
 
 
-def check_range(network: Network) -> None:
-    """Raises ModelError where products of weights along the layers may overflow or underflow float64.
+def check_range(network: Network, reach: float) -> None:
+    """Raises ModelError where pre-activations on inputs up to `reach` may come near the end of float64.
 
-    Every bound here is relative, which holds only while nothing falls below the normal numbers.
+    Small numbers are no danger: what underflow takes is part of every error bound.
     """
-    smallest, largest = 0.0, 0.0
-    for layer in network.affine:
-        sizes = np.abs(np.concatenate([dense(layer.W).ravel(), layer.b]))
-        sizes = np.log2(sizes[sizes > 0])
-        if len(sizes):
-            smallest += min(float(sizes.min()), 0.0)
-            largest += max(float(sizes.max()), 0.0) + np.log2(layer.W.shape[1] + 1)
-    if smallest < -SAFE_EXPONENT or largest > SAFE_EXPONENT:
+    largest = max(np.log2(max(reach, 1.0)), 0.0)
+    for index, layer in enumerate(network.affine):
+        largest += max(float(np.log2(max(abs(layer.W).max(), np.abs(layer.b).max(), 1.0))), 0.0)
+        largest += float(np.log2(layer.W.shape[1] + 1))
+        if index < len(network.gates):
+            gate = network.gates[index]
+            largest += float(np.log2(max(np.abs(gate.active).max(), np.abs(gate.inactive).max(), 1.0)))
+    if largest > SAFE_EXPONENT:
         raise ModelError(
-            f"the network's weights span too many orders of magnitude for float64 (products along its layers reach "
-            f"from 2^{smallest:.0f} to 2^{largest:.0f}); rescale its neurons"
+            f"the network's weights are too large for float64 on this domain: pre-activations may reach "
+            f"2^{largest:.0f}; rescale its neurons or narrow the domain"
         )
 
 
@@ -174,11 +174,19 @@ def chart_error(
     """  # fmt: skip
     reach = np.abs(embedding).sum(axis=1)
     size = np.abs(W) @ reach + np.abs(bias) * np.abs(e).sum()
-    return gamma(W.shape[1] + 8) * size
+    return np.where(size > 0, gamma(W.shape[1] + 8) * size + TINY, TINY * (np.abs(W) > 0).any(axis=1))
 
 
 def rows_error(
-    A: Float[np.ndarray, "rows d"], b: Float[np.ndarray, " rows"], inputs: int
+    A: Float[np.ndarray, "rows n"],
+    c: Float[np.ndarray, " rows"],
+    M: Float[np.ndarray, "n d"],
+    v: Float[np.ndarray, " n"],
+    e: Float[np.ndarray, " d_plus_1"],
 ) -> Float[np.ndarray, " rows"]:
-    """A bound, over the unit box, on the rounding in a domain's own rows after they were written in a chart."""
-    return gamma(inputs + 4) * (np.abs(A).sum(axis=1) + np.abs(b) + 1.0)
+    """A bound, over the unit box, on the rounding in the rows c x0 - A x' of a chart, A and c rounded once before.
+
+    It is taken from the sizes of what is added up, since the sums may cancel.
+    """
+    size = np.abs(c) * np.abs(e).sum() + np.abs(A) @ (np.abs(M).sum(axis=1) + np.abs(v))
+    return gamma(M.shape[0] + 12) * size + TINY

@@ -100,10 +100,15 @@ def maximum(rows: np.ndarray, objective: np.ndarray, start: Vertex, *, stop_abov
 def deepest_point(rows: np.ndarray) -> tuple[Fraction, list[Fraction]]:
     """(t, y): the point y of the unit box that maximises t = min over rows of (a . y + b) / |a|_1, exactly.
 
-    The rows begin with the 2 d faces of the unit box (y_k + 1, 1 - y_k, in turn), and none is constant. The polyhedron
-    has interior exactly when t > 0. The climb starts at the corner y = -1 with t as low as the rows need.
+    The rows begin with the 2 d faces of the unit box (y_k + 1, 1 - y_k, in turn). The polyhedron has interior exactly
+    when t > 0 (a constant row that is not positive leaves none). The climb starts at the corner y = -1 with t as low as
+    the rows need.
     """
     d = rows.shape[1] - 1
+    constant = ~(rows[:, :-1] != 0).any(axis=1)
+    if (rows[constant, -1] <= 0).any():
+        return Fraction(0), [Fraction(0)] * d
+    rows = rows[~constant]
     weights = abs(rows[:, :-1]).sum(axis=1)
     lifted = np.concatenate([rows[:, :-1], -weights[:, None], rows[:, -1:]], axis=1)
     hard = lifted[: 2 * d].copy()

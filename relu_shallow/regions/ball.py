@@ -106,12 +106,25 @@ def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, do
     flags = np.zeros(neurons, np.uint8)
     most = neurons + len(domain_b)
     A, b, opening = np.zeros((most, n)), np.zeros(most), np.zeros(most)
+    gathered = np.zeros(neurons)  # the sizes of what was added up into each row: below their rounding it is noise
+    for j in range(off[1]):
+        for i in range(n):
+            gathered[j] += abs(first[i, j])
     radii = np.empty(len(bits))
     for region in range(len(bits)):
         update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
+        for layer in range(1, len(off) - 1):
+            width = off[layer + 1] - off[layer]
+            for j in range(width):
+                gathered[off[layer] + j] = 0.0
+            for k in range(off[layer - 1], off[layer]):
+                part = abs(hi[k] if flags[k] else lo[k]) * gathered[k]
+                base = woff[layer] + (k - off[layer - 1]) * width
+                for j in range(width):
+                    gathered[off[layer] + j] += part * abs(WT[base + j])
         rows = np.int64(0)  # not a literal, which would compile twice
         for q in range(most):
-            squared = 0.0
+            squared = total = 0.0
             if q < neurons:
                 if lo[q] == hi[q]:
                     continue
@@ -119,7 +132,10 @@ def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, do
                 for k in range(n):
                     A[rows, k] = sign * Z[k, q]
                     squared += Z[k, q] * Z[k, q]
+                    total += abs(Z[k, q])
                 b[rows] = sign * Z[n, q]
+                if total <= limits[7] * gathered[q]:
+                    continue
             else:
                 for k in range(n):
                     A[rows, k] = domain_A[q - neurons, k]

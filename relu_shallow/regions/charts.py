@@ -4,7 +4,8 @@ A chart writes homogeneous input (x', x0), x = x' / x0, as an affine function of
 x' = M y + v and x0 = e[:d] . y + e[d] >= 0. A bounded domain is one chart with x0 = 1. The whole space is 2n + 1
 charts: the box |x_i| <= R, and for every input and sign the part beyond it, x_i = +-R / t, x_j = u_j R / t with t in
 [0, 1], u_j in [-1, 1]; there (x', x0) = (+-R, u_j R, t), so every pre-activation, with biases multiplying x0, stays
-affine and the region keeps its pattern. Rows A x <= c of a polytope become c x0 - A x' >= 0.
+affine and the region keeps its pattern. A polytope is looked for in the same charts, around a box that about holds it;
+its rows A x <= c become c x0 - A x' >= 0.
 """
 
 from __future__ import annotations
@@ -14,26 +15,32 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
+from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense
-from relu_shallow.precision import FLAT_MARGIN
+from relu_shallow.precision import rows_error
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """(x', x0) = (M y + v, e . (y, 1)) for y in [-1, 1]^d, and further rows A y + b >= 0."""
+    """(x', x0) = (M y + v, e . (y, 1)) for y in [-1, 1]^d, and further rows A y + b >= 0, each to within its error."""
 
     M: Float[np.ndarray, "n d"]
     v: Float[np.ndarray, " n"]
     e: Float[np.ndarray, " d_plus_1"]
     A: Float[np.ndarray, "rows d"]
     b: Float[np.ndarray, " rows"]
+    error: Float[np.ndarray, " rows"]
 
     @property
     def dimension(self) -> int:
         """d, the number of chart coordinates."""
         return int(self.M.shape[1])
+
+    @property
+    def reach(self) -> float:
+        """The largest homogeneous coordinate in the chart."""
+        return float(np.max([*(np.abs(self.M).sum(axis=1) + np.abs(self.v)), np.abs(self.e).sum()]))
 
     def to_input(self, Y: Float[np.ndarray, "points d"]) -> Float[np.ndarray, "points n"]:
         """Input points of chart points (with t > 0)."""
@@ -41,13 +48,19 @@ class Chart:
 
 
 def charts_of(network: Network, domain: Domain) -> tuple[Chart, ...]:
-    """The charts that cover a domain (fitted to the network's inputs); raises DomainError where it is empty."""
+    """The charts that cover a domain (fitted to the network's inputs); some may not meet it."""
+    n = network.inputs
     if isinstance(domain, WholeSpace):
-        nothing = np.zeros((0, network.inputs)), np.zeros(0)
-        return _unbounded(network.inputs, natural_radius(network), *nothing)
+        radius = natural_radius(network)
+        return _cover(np.zeros(n), np.full(n, radius), np.zeros((0, n)), np.zeros(0))
     if isinstance(domain, Box):
         return (box_chart(domain),)
-    return _polytope_charts(network, domain)
+    told = (domain.A != 0).any(axis=1)
+    if (domain.b[~told] < 0).any():
+        raise DomainError("the polytope is empty: it has a row 0.x <= b with negative b")
+    size = np.abs(domain.A[told]).max(axis=1)
+    A, c = domain.A[told] / size[:, None], domain.b[told] / size
+    return _cover(*_whereabouts(A, c, natural_radius(network)), A, c)
 
 
 def box_chart(box: Box) -> Chart:
@@ -57,7 +70,7 @@ def box_chart(box: Box) -> Chart:
     middle[box.hi == box.lo] = box.lo[box.hi == box.lo]
     M = np.zeros((len(box.lo), len(free)))
     M[free, np.arange(len(free))] = 0.5 * box.hi[free] - 0.5 * box.lo[free]
-    return Chart(M, middle, _constant(len(free)), np.zeros((0, len(free))), np.zeros(0))
+    return Chart(M, middle, _constant(len(free)), np.zeros((0, len(free))), np.zeros(0), np.zeros(0))
 
 
 def natural_radius(network: Network) -> float:
@@ -75,59 +88,49 @@ def _constant(d: int) -> Float[np.ndarray, " d_plus_1"]:
     return e
 
 
-def _unbounded(inputs: int, radius: float, A: np.ndarray, c: np.ndarray) -> tuple[Chart, ...]:
-    """The 2n + 1 charts of the polyhedron A x <= c."""
-    charts = [_with_rows(np.eye(inputs) * radius, np.zeros(inputs), _constant(inputs), A, c)]
-    for axis in range(inputs):
+def _cover(center: np.ndarray, scale: np.ndarray, A: np.ndarray, c: np.ndarray) -> tuple[Chart, ...]:
+    """The 2n + 1 charts of the polyhedron A x <= c: the box center +- scale, and what lies beyond each of its faces.
+
+    They cover all of R^n whatever the box is, so nothing rests on how it was found.
+    """
+    n = len(center)
+    charts = [_with_rows(np.diag(scale), center, _constant(n), A, c)]
+    for axis in range(n):
         for sign in (-1.0, 1.0):
-            M = np.eye(inputs) * radius
-            M[axis, axis] = 0.0
-            v = np.zeros(inputs)
-            v[axis] = sign * radius
-            e = np.zeros(inputs + 1)
-            e[axis] = e[inputs] = 0.5  # t = (1 + y_axis) / 2
+            M = np.diag(scale)
+            M[:, axis] = center / 2  # x' = center t + scale * (+-1, u), and t = (1 + y_axis) / 2
+            v = center / 2
+            v[axis] += sign * scale[axis]
+            e = np.zeros(n + 1)
+            e[axis] = e[n] = 0.5
             charts.append(_with_rows(M, v, e, A, c))
     return tuple(charts)
 
 
 def _with_rows(M: np.ndarray, v: np.ndarray, e: np.ndarray, A: np.ndarray, c: np.ndarray) -> Chart:
-    """A chart with the rows c x0 - A x' >= 0, scaled to unit norm."""
+    """A chart with the rows c x0 - A x' >= 0, scaled to unit norm, and their rounding."""
     rows = np.outer(c, e[:-1]) - A @ M
     constants = c * e[-1] - A @ v
     norms = np.linalg.norm(rows, axis=1)
     norms[norms == 0] = 1.0
-    return Chart(M, v, e, rows / norms[:, None], constants / norms)
+    error = rows_error(A, c, M, v, e) / norms
+    return Chart(M, v, e, rows / norms[:, None], constants / norms, error)
 
 
-def _polytope_charts(network: Network, domain: Polytope) -> tuple[Chart, ...]:
+def _whereabouts(A: np.ndarray, c: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """(center, scale) of a box that holds about all of a polytope, by a general solver; only speed rests on it."""
     from scipy.optimize import linprog
 
-    A, c, n = domain.A, domain.b, domain.A.shape[1]
-    norms = np.linalg.norm(A, axis=1)
-    if (c[norms == 0] < 0).any():
-        raise DomainError("the polytope is empty: it has a row 0.x <= b with negative b")
-    A, c = A[norms > 0] / norms[norms > 0][:, None], c[norms > 0] / norms[norms > 0]
-    ball = linprog(
-        np.r_[np.zeros(n), -1.0], A_ub=np.c_[A, np.ones(len(A))], b_ub=c, bounds=[(None, None)] * n + [(None, 1.0)]
-    )
-    if ball.status != 0 or ball.x[n] < -FLAT_MARGIN:
-        raise DomainError("the polytope is empty: no point satisfies all of its rows")
-    if ball.x[n] <= FLAT_MARGIN:
-        raise DomainError(
-            "the polytope is flat (it has no interior); write it in coordinates of its own affine hull, "
-            "or, if it is a box with equal bounds, give it as a box"
-        )
-    lo, hi = np.empty(n), np.empty(n)
+    n = A.shape[1]
+    center, scale = np.zeros(n), np.full(n, radius)
     for axis in range(n):
-        for bound, sign in ((lo, 1.0), (hi, -1.0)):
+        ends = []
+        for sign in (1.0, -1.0):
             direction = np.zeros(n)
             direction[axis] = sign
             found = linprog(direction, A_ub=A, b_ub=c, bounds=[(None, None)] * n)
-            if found.status == 3:
-                return _unbounded(n, natural_radius(network), A, c)
-            if found.status != 0:
-                raise DomainError(f"the polytope's extent along input {axis} could not be found: {found.message}")
-            bound[axis] = found.x[axis]
-    margin = FLAT_MARGIN + (hi - lo) / 16  # the polytope's own rows bound it; the box only has to hold it
-    chart = box_chart(Box(lo - margin, hi + margin))
-    return (_with_rows(chart.M, chart.v, chart.e, A, c),)
+            ends.append(float(found.x[axis]) if found.status == 0 else np.nan)
+        if np.isfinite(ends).all() and ends[1] > ends[0]:
+            center[axis] = (ends[0] + ends[1]) / 2
+            scale[axis] = (ends[1] - ends[0]) * 0.5625  # an eighth wider
+    return center, scale

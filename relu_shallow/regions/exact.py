@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from fractions import Fraction
+from threading import Lock
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope
 from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, values, vertex_of
@@ -33,6 +34,7 @@ class ExactProblem:
     domain_rows: np.ndarray
     offsets: list[int]
     remembered: OrderedDict = field(default_factory=OrderedDict)
+    lock: Lock = field(default_factory=Lock)
 
 
 def integers(values: np.ndarray) -> tuple[np.ndarray, int]:
@@ -94,10 +96,11 @@ def _domain_rows(domain: Domain, embedding: np.ndarray, e: np.ndarray) -> np.nda
 def layer_rows(problem: ExactProblem, layer: int, flags: UInt8[np.ndarray, " neurons"]) -> np.ndarray:
     """The integer pre-activations (width, d + 1) of a layer under a path's pattern of the layers below."""
     key = (layer, (flags[: problem.offsets[layer]] & 1).tobytes())
-    found = problem.remembered.get(key)
-    if found is not None:
-        problem.remembered.move_to_end(key)
-        return found
+    with problem.lock:
+        found = problem.remembered.get(key)
+        if found is not None:
+            problem.remembered.move_to_end(key)
+            return found
     W, b = problem.layers[layer]
     if layer == 0:
         rows = W.dot(problem.embedding) + np.outer(b, problem.e)
@@ -108,9 +111,10 @@ def layer_rows(problem: ExactProblem, layer: int, flags: UInt8[np.ndarray, " neu
         kept = np.flatnonzero(np.where(on, active, inactive) != 0)
         inner = np.where(on, active, inactive)[kept, None] * below[kept]
         rows = W[:, kept].dot(inner) + np.outer(b, problem.e) * (_scale_below(problem, layer) * scale)
-    problem.remembered[key] = rows
-    if len(problem.remembered) > REMEMBERED:
-        problem.remembered.popitem(last=False)
+    with problem.lock:
+        problem.remembered[key] = rows
+        if len(problem.remembered) > REMEMBERED:
+            problem.remembered.popitem(last=False)
     return rows
 
 
@@ -158,6 +162,9 @@ def sides(problem: ExactProblem, decided: int, flags: UInt8[np.ndarray, " neuron
             return Sides(None, None, None)
         start = _some_vertex(rows)
     layer = _layer_of(problem, decided)
+    inactive, active, _ = problem.slopes[layer]
+    if inactive[decided - problem.offsets[layer]] == active[decided - problem.offsets[layer]]:
+        return Sides(None, None, start)  # linear: bounds no region, counts as inactive
     row = layer_rows(problem, layer, flags)[decided - problem.offsets[layer]]
     positive = maximum(rows, row, start, stop_above_zero=True)
     negative = maximum(rows, -row, start, stop_above_zero=True)
@@ -183,10 +190,7 @@ def constant_neurons(problem: ExactProblem, start: int, flags: UInt8[np.ndarray,
 def domain_vertex(problem: ExactProblem) -> Vertex | None:
     """A vertex of the domain's part in the chart, or None where that part has no interior."""
     rows = problem.domain_rows
-    told = (rows[:, :-1] != 0).any(axis=1)
-    if (rows[1:][~told[1:], -1] <= 0).any():
-        return None
-    depth, _ = deepest_point(rows[told])
+    depth, _ = deepest_point(rows[1:])
     return _some_vertex(rows) if depth > 0 else None
 
 
@@ -210,8 +214,22 @@ def input_point(problem: ExactProblem, point: list[Fraction]) -> Float[np.ndarra
     """The input x = x' / x0 of a chart point, divided exactly and rounded once."""
     lifted = [*point, Fraction(1)]
     x0 = sum((a * y for a, y in zip(problem.e, lifted, strict=True)), Fraction(0))
-    return np.array([float(sum((a * y for a, y in zip(row, lifted, strict=True)), Fraction(0)) / x0)
-                     for row in problem.embedding])  # fmt: skip
+    exact = [sum((a * y for a, y in zip(row, lifted, strict=True)), Fraction(0)) / x0 for row in problem.embedding]
+    largest = Fraction(np.finfo(np.float64).max)
+    return np.array([float(max(-largest, min(value, largest))) for value in exact])
+
+
+def exact_pattern(problem: ExactProblem, x: Float[np.ndarray, " inputs"]) -> Bool[np.ndarray, " neurons"]:
+    """The activation pattern of a float point, in exact arithmetic (linear neurons count as inactive)."""
+    h, scale = integers(x)
+    bits = []
+    for layer, (W, b) in enumerate(problem.layers):
+        z = W.dot(h) + b * scale
+        inactive, active, slope_scale = problem.slopes[layer]
+        bits.append((z > 0) & (inactive != active))
+        h = z * np.where((z > 0).astype(bool), active, inactive)
+        scale = scale * problem.scales[layer] * slope_scale
+    return np.concatenate(bits).astype(bool)
 
 
 def same_pattern(

@@ -22,6 +22,7 @@ from relu_shallow.lp.kernel import JIT, ONCE, OPTIMAL, REACHED, climb, refactor,
 DONE, FULL, STOPPED = 0, 1, 2
 UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED, EXACT = 3, 4, 5, 6, 7, 8, 9, 10, 11
 COUNTERS = 16
+TINY = np.finfo(np.float64).tiny  # more than all that underflow can take from a sum; an error of 0 means exactly zero
 
 
 @njit(**JIT)
@@ -55,7 +56,7 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
         for c in range(d + 1):
             spread += abs(e[c])
         for j in range(here, stop):
-            E[j] = rounding * spread * abs(bias[j])
+            E[j] = rounding * spread * abs(bias[j]) + TINY if bias[j] != 0.0 else 0.0
     for k in range(below, here):
         factor = slope[k] - used[k] if rank1 else slope[k]
         used[k] = slope[k]
@@ -68,9 +69,12 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
             size += abs(z)
             for j in range(width):
                 Z[c, here + j] += z * WT[base + j]
-        charge = abs(factor) * E[k] + rounding * size
+        if size == 0.0 and E[k] == 0.0:
+            continue
+        charge = abs(factor) * E[k] + rounding * size + TINY
         for j in range(width):
-            E[here + j] += charge * abs(WT[base + j])
+            weight = abs(WT[base + j])
+            E[here + j] += charge * weight + TINY if weight != 0.0 else 0.0
     for j in range(here, stop):
         E[j] *= 1.0 + rounding  # the bound's own rounding
     if rank1:
@@ -123,7 +127,7 @@ def add_row(AT, b, error, row, sign, h, constant, doubt, nu, d):
 def unit_row(Z, E, q, d, inverse_scale, h, relative):
     """Fills h with the unit normal of neuron q's row; returns its constant, error, ball coefficient and size.
 
-    Size 0 means that the row is constant to within its error.
+    A row whose size is 0, to rounding, comes as the zero function with an error as large as it can be.
     """
     squared = 0.0
     total = 0.0
@@ -131,8 +135,10 @@ def unit_row(Z, E, q, d, inverse_scale, h, relative):
         squared += Z[c, q] * Z[c, q]
         total += abs(Z[c, q])
     size = np.sqrt(squared)
-    if size == 0.0 or total <= E[q]:
-        return 0.0, 0.0, 0.0, 0.0
+    if size == 0.0:
+        for c in range(d):
+            h[c] = 0.0
+        return 0.0, 2.0 * (E[q] + total + abs(Z[d, q])), 0.0, 0.0
     inverse = 1.0 / size
     nu = 0.0
     reach = 1.0
@@ -171,8 +177,16 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ra
 
 
 @njit(**ONCE)
-def surely_inside(Z, E, flags, lo, hi, point, neurons, d, relative, middle, spread):
-    """Whether every pre-activation at the point exceeds its error bound with the pattern's sign."""
+def surely_inside(Z, E, flags, lo, hi, AT, b, error, domain_rows, point, neurons, d, relative, middle, spread):
+    """Whether the domain's rows and every pre-activation, with the pattern's sign, exceed their error at the point."""
+    for i in range(1, domain_rows):
+        value = b[i]
+        size = abs(b[i])
+        for c in range(d):
+            value += AT[c, i] * point[c]
+            size += abs(AT[c, i] * point[c])
+        if not value > error[i] + relative * size:
+            return False
     for q in range(neurons):
         middle[q] = Z[d, q]
         spread[q] = E[q] + relative * abs(Z[d, q])
@@ -352,9 +366,12 @@ def search(
                 continue
             undecided = True
             constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
-            if size == 0.0:
+            total = 0.0
+            for k in range(d):
+                total += abs(Z[k, q])
+            if size == 0.0 or total <= E[q]:
                 # constant on the cell to within the error, and not clearly of one sign: inactive if exactly zero
-                if E[q] == 0.0:
+                if E[q] == 0.0 and size == 0.0:
                     flags[q] = 0
                     slope[q] = lo[q]
                     q += 1
@@ -476,7 +493,8 @@ def search(
             for k in range(d):
                 home[k] = basis[k]
             witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch, counters, limits)
-            inside = surely_inside(Z, E, flags, lo, hi, big[1], neurons, d, relative, middle, spread)
+            inside = surely_inside(Z, E, flags, lo, hi, AT, b, error, first_rows, big[1], neurons, d, relative, middle,
+                                   spread)  # fmt: skip
             if inside and big[1][d] > 0.0:
                 for k in range(neurons):
                     out_flags[found, k] = flags[k] & 1

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
+from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense, stacked
 from relu_shallow.precision import search_limits
 from relu_shallow.regions.ball import ball_radii
@@ -45,4 +46,6 @@ def largest_ball(domain: Domain, inputs: int) -> tuple[Float[np.ndarray, " n"], 
         capped = linprog(np.r_[np.zeros(inputs), -1.0], A_ub=np.c_[domain.A, norms], b_ub=domain.b,
                          bounds=[(None, None)] * inputs + [(None, 1.0)])  # fmt: skip
         return capped.x[:inputs], float("inf")
+    if found.status != 0 or not found.x[inputs] > 0:
+        raise DomainError("the domain has no interior that the solver can see: it is empty, flat or tiny")
     return found.x[:inputs], float(found.x[inputs])

@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.domain import Domain, WholeSpace, fit
+from relu_shallow.errors import DomainError
 from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.kernel import LPS, PIVOTS
-from relu_shallow.network import Network, activation_patterns
+from relu_shallow.network import Network
 from relu_shallow.precision import check_range
 from relu_shallow.regions.charts import Chart, charts_of
+from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
 from relu_shallow.regions.kernel import COUNTERS, EXACT, REGIONS
 from relu_shallow.regions.partition import Effort, Level, Partition, pack, sort_order
 from relu_shallow.regions.task import Batch, Node, Problem, lay_out, root, run
@@ -24,6 +26,11 @@ LP_CHOICES = ("kernel", *BACKENDS)
 BATCH = 1 << 16  # regions a task may return before it hands its frontier back
 GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
 EARLIEST_SPLIT = 0.002  # seconds a task runs before an idle worker may ask for half of it
+
+NO_INTERIOR = (
+    "the domain has no interior: it is empty, or flat (then write it in coordinates of its own affine hull, "
+    "or, if it is a box with equal bounds, give it as a box)"
+)
 
 Progress = Callable[[int], None]
 Running = dict[Future[tuple[list[Batch], tuple[Node, ...]]], "Task"]
@@ -72,13 +79,18 @@ def enumerate_regions(
 
         return enumerate_plain(network, domain, BACKENDS[lp], max_regions=max_regions, time_limit=time_limit,
                                progress=progress)  # fmt: skip
-    check_range(network)
+    if max_regions is not None and max_regions < 1:
+        raise DomainError(f"at least one region must be allowed, got a limit of {max_regions}")
     start = time.perf_counter()
     charts = charts_of(network, domain)
+    check_range(network, max(chart.reach for chart in charts))
     if network.neurons == 0 or charts[0].dimension == 0:
         return _single_region(network, domain, charts[0])
-    budget = Budget(float(max_regions or np.inf), time.monotonic() + time_limit if time_limit is not None else np.inf)
+    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
+    budget = Budget(float(np.inf if max_regions is None else max_regions), deadline)
     roots = _roots(network, domain, charts)
+    if not roots:
+        raise DomainError(NO_INTERIOR)
     complete = _work(list(roots), max(1, workers), budget, progress)
     return _merge(network, domain, roots, complete, budget, start)
 
@@ -101,6 +113,8 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
     An idle worker takes the shallowest subtree, about half of what is left, of the task that has run longest.
     """
     everything: list[Task] = []
+    # where charts overlap, a limit counts each pattern once
+    distinct: set[bytes] | None = set() if len(pending) > 1 and np.isfinite(budget.regions) else None
     pending.reverse()
     running: Running = {}
     finished = 0
@@ -110,7 +124,7 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
             while pending or running:
                 now = time.monotonic()
                 found = finished + sum(int(task.counters[REGIONS]) for task in running.values())
-                spent = found >= budget.regions or now >= budget.deadline
+                spent = (finished if distinct is not None else found) >= budget.regions or now >= budget.deadline
                 if spent and everything and not running:
                     break
                 while pending and len(running) < workers and not (spent and everything):
@@ -126,7 +140,7 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
                 for future in done:
                     task = running.pop(future)
                     task.batches, rest = future.result()
-                    finished += sum(len(batch.bits) for batch in task.batches)
+                    finished += _new(task.batches, distinct)
                     task.rest = _split(task, rest, idle=workers > 1 and len(running) + len(pending) < workers)
                     pending.extend(reversed(task.rest))
                 if progress is not None and now - told > GLANCE * 2:
@@ -138,6 +152,16 @@ def _work(pending: list[Task], workers: int, budget: Budget, progress: Progress 
     if progress is not None:
         progress(finished)
     return not pending
+
+
+def _new(batches: list[Batch], distinct: set[bytes] | None) -> int:
+    """How many regions the batches add; with a set of those known, which it adds to, only the unknown ones."""
+    if distinct is None:
+        return sum(len(batch.bits) for batch in batches)
+    known = len(distinct)
+    for batch in batches:
+        distinct.update(map(bytes, batch.bits))
+    return len(distinct) - known
 
 
 def _ask_for_halves(running: Running, workers: int, now: float, stop: bool) -> None:
@@ -231,6 +255,9 @@ def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:
         center, radius = chart.v, 0.0
     else:
         center, radius = largest_ball(domain, network.inputs)
-    bits = pack(activation_patterns(network, center[None, :]))
+    pattern = np.zeros(0, dtype=bool)
+    if network.neurons:
+        pattern = exact_pattern(lay_out_exactly(network, domain, chart), center)
+    bits = pack(pattern[None, :])
     effort = Effort(0, 0, 0, 0.0)
     return Partition(network, domain, bits, center[None, :], np.array([radius]), True, "witnessed", effort)

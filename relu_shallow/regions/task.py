@@ -13,7 +13,7 @@ from relu_shallow.domain import Domain
 from relu_shallow.lp.exact import Vertex
 from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
 from relu_shallow.network import Network, dense, stacked
-from relu_shallow.precision import chart_error, rows_error, search_limits
+from relu_shallow.precision import chart_error, search_limits
 from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.exact import (
     ExactProblem,
@@ -79,7 +79,7 @@ def lay_out(network: Network, domain: Domain, chart: Chart) -> Problem:
     """The kernel's arrays for a network on a chart."""
     d = chart.dimension
     Z1, E1 = first_layer(network, chart)
-    scale = np.linalg.norm(chart.M, axis=0)
+    scale = np.abs(chart.M).max(axis=0)  # one entry a column wherever lengths are measured
     metric = bool((chart.e[:-1] == 0).all()) and d > 0
     unit = float(scale.min()) if metric else 1.0
     inverse = unit / scale if metric else np.ones(d)
@@ -107,7 +107,7 @@ def domain_rows(chart: Chart, inverse: np.ndarray) -> tuple[np.ndarray, np.ndarr
     A[1 + 2 * d :, :d], b[1 + 2 * d :] = chart.A, chart.b
     A[1:, d] = -np.linalg.norm(A[1:, :d] * inverse, axis=1)
     error = np.zeros(len(A))
-    error[1 + 2 * d :] = rows_error(chart.A, chart.b, len(chart.v))
+    error[1 + 2 * d :] = chart.error
     return np.ascontiguousarray(A.T), b, error
 
 
