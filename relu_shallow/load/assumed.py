@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.layers import LAYERS, SEQUENCE, children, class_path, walk_layers
+from relu_shallow.load.layers import LAYERS, SEQUENCE, children, class_path, refuse_altered, walk_layers
 from relu_shallow.load.reading import say
 from relu_shallow.load.walk import Vector, Walk, gate, refuse_layer
 
@@ -57,6 +57,7 @@ def _unknown(layer: object) -> set[str]:
 
 def _leaves(layer: object, name: str) -> Iterator[Named]:
     """The standard layers of a module, in order of registration."""
+    refuse_altered(name, layer)
     path = class_path(layer)
     if path in LAYERS:
         yield name, layer

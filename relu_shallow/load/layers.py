@@ -27,6 +27,12 @@ from relu_shallow.load.walk import (
 from relu_shallow.network import Head
 
 SEQUENCE = "torch.nn.modules.container.Sequential"
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+REPLACED = ("forward", "_call_impl", "_wrapped_call_impl", "_slow_forward")
+REMOVED_BY = {
+    "WeightNorm": "torch.nn.utils.remove_weight_norm(layer)",
+    "SpectralNorm": "torch.nn.utils.remove_spectral_norm(layer)",
+}
 Lowering = Callable[[Walk, str, Vector, Any], Vector]
 
 
@@ -49,16 +55,42 @@ def numbers(tensor: Any) -> np.ndarray | None:
 
 
 def parameter(layer: object, key: str) -> np.ndarray | None:
-    """A parameter or buffer, or None where the layer was made without it."""
+    """A registered parameter or buffer, or None where the layer was made without it; never a plain attribute."""
     state = vars(layer)
-    for kept in (state.get("_parameters") or {}, state.get("_buffers") or {}, state):
+    if state.get(key) is not None:
+        raise ModelError(f"a {type(layer).__name__} keeps {key!r} as a plain attribute, computed from something else; "
+                         "make it a parameter (remove what computes it) and save the model again")  # fmt: skip
+    for kept in (state.get("_parameters") or {}, state.get("_buffers") or {}):
         if kept.get(key) is not None:
             return numbers(kept[key])
     return None
 
 
+def refuse_altered(name: str, layer: object) -> None:
+    """Raises ModelError where a module does more than its class says: a hook, a parametrisation, another forward."""
+    state, what = vars(layer), f"layer {name}" if name else "the model"
+    own = [key for key in REPLACED if key in state]
+    if own:
+        raise ModelError(f"{what} has a {own[0]} of its own in place of its class's, and what it does is not read; "
+                         "write it as a class, or export the model with torch.onnx")  # fmt: skip
+    if "parametrizations" in children(layer) and type(layer).__name__.startswith("Parametrized"):
+        raise ModelError(f"{what} is parametrised ({', '.join(children(children(layer)['parametrizations']))}); call "
+                         "torch.nn.utils.parametrize.remove_parametrizations(layer, name) for each, "
+                         "then save the model")  # fmt: skip
+    hooks = [hook for key in HOOKS for hook in (state.get(key) or {}).values()]
+    if hooks:
+        names = [getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks]
+        mend = next((REMOVED_BY[kind] for kind in names if kind in REMOVED_BY), None)
+        pruned = any(type(hook).__module__ == "torch.nn.utils.prune" for hook in hooks)
+        mend = "torch.nn.utils.prune.remove(layer, name)" if pruned else mend
+        raise ModelError(f"{what} carries a hook ({', '.join(names)}), code that changes what it computes and is not "
+                         f"read; {f'call {mend}' if mend else 'remove it'}, then save the model, or export it with "
+                         "torch.onnx")  # fmt: skip
+
+
 def walk_layers(walk: Walk, name: str, v: Vector, layer: object) -> Vector:
     """The value after a standard layer or a sequence of them; raises ModelError on any other, by its name."""
+    refuse_altered(name, layer)
     path = class_path(layer)
     if path == SEQUENCE:
         for key, child in children(layer).items():

@@ -18,12 +18,13 @@ import numpy as np
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import FUNCTIONAL, apply
 from relu_shallow.load.chain import Chain, assemble, unfolded
-from relu_shallow.load.layers import is_standard, numbers, walk_layers
+from relu_shallow.load.layers import is_standard, numbers, refuse_altered, walk_layers
 from relu_shallow.load.walk import Vector, Walk, finish, source_of
 from relu_shallow.network import Network, apply_head
 from relu_shallow.precision import evaluation_error, gamma
 
-CHECKED_ROWS = 64
+CHECKED_ROWS = 16  # at each of the scales
+CHECKED_SCALES = (1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3)
 FAILED = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, NameError, ArithmeticError)
 
 
@@ -31,6 +32,8 @@ def read_module(module: Any, *, name: str = "memory", form: str = "torch module"
     """The network of a live module; raises ModelError where a layer is unsupported or the outputs differ."""
     walk = Walk()
     what = type(module).__name__ if name == "memory" else name
+    for path, part in module.named_modules():
+        refuse_altered(path, part)
     with _in_evaluation(module):
         if is_standard(module):
             output: Any = walk_layers(walk, "", Vector(0, None), module)
@@ -122,7 +125,9 @@ def _check_same(network: Network, chain: Chain, module: Any, what: str) -> None:
     A copy in double precision is run where one can be made, since the proved bound of a deep network in single
     precision is wide; else the module itself.
     """
-    X = np.random.default_rng(0).normal(size=(CHECKED_ROWS, network.inputs)).astype(np.float16).astype(np.float64)
+    draw = np.random.default_rng(0).normal(size=(len(CHECKED_SCALES), CHECKED_ROWS, network.inputs))
+    draw *= np.array(CHECKED_SCALES)[:, None, None]
+    X = draw.reshape(-1, network.inputs).astype(np.float16).astype(np.float64)
     try:
         own, unit = _run(copy.deepcopy(module).double(), X)
     except FAILED:

@@ -179,7 +179,7 @@ REFUSED = {
     "cannot be traced": Branching,
     "more than one input": TwoInputs,
     "the operation erf": Wild,
-    "differ by up to": hooked,
+    "layer 0 carries a hook": hooked,
 }
 
 
