@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from jaxtyping import Float
 
 from relu_shallow.atomic import replacing
 from relu_shallow.errors import DataError, MissingExtra, OutputError
+
+_HEXADECIMAL = re.compile(r"[-+]?0x[0-9a-f]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,9 @@ def read_table(
     _check_known(table, drop, "--drop")
     kept = _select(table, [i for i, name in enumerate(table.names) if name not in drop])
     _check_known(kept, columns, "--columns")
+    twice = sorted({name for name in columns if list(columns).count(name) > 1})
+    if twice:
+        raise DataError(f"--columns names {_listed(twice)} more than once; a column is taken once")
     return _select(kept, [kept.names.index(name) for name in columns]) if columns else kept
 
 
@@ -77,27 +83,71 @@ def frame_table(frame: Any) -> DataTable:
 def match_columns(table: DataTable, feature_names: Sequence[str]) -> Float[np.ndarray, "rows inputs"]:
     """The columns that a network with these feature names takes, in its order.
 
-    By name where all names are there (other columns are then left out), else by position and count, but never so
-    that a column of a known name is read as another feature. Raises DataError where there is no such match.
+    By name where all names are there (see `columns_by_name`; other columns are then left out), else by position and
+    count, but never so that a column of a known name is read as another feature, nor beside columns that are matched
+    by name where the network has names of its own. Raises DataError where there is no such match.
     """
-    if table.named and set(feature_names) <= set(table.names):
-        return _numbers(table, [table.names.index(name) for name in feature_names])
-    missing = _listed([name for name in feature_names if name not in table.names])
+    by_name = columns_by_name(table, feature_names)
+    if by_name is not None:
+        return _numbers(table, by_name)
+    own = {folded(name) for name in feature_names}
+    there = {folded(name) for name in table.names} if table.named else set()
+    missing = _listed([name for name in feature_names if folded(name) not in there] or feature_names)
     if len(table.names) != len(feature_names):
         raise DataError(
             f"the data has {len(table.names)} columns but the network takes {len(feature_names)}"
             + (f", and of these it lacks {missing}" if table.named else "")
             + "; choose columns with --columns, or leave some out with --drop"
         )
-    moved = [
-        name for name, own in zip(table.names, feature_names, strict=True) if name != own and name in feature_names
-    ]
+    pairs = zip(table.names, feature_names, strict=True)
+    moved = [name for name, feature in pairs if folded(name) in own and folded(name) != folded(feature)]
     if table.named and moved:
         raise DataError(
             f"the data lacks {missing}, and taken by position {_listed(moved)} would be read as another feature; "
             "rename the columns, or put them in order with --columns"
         )
+    if own & there and not numbered(feature_names):
+        raise DataError(
+            f"the data lacks {missing} of the network's features, but has others of them by name; rename the columns"
+        )
     return table.X
+
+
+def columns_by_name(table: DataTable, feature_names: Sequence[str]) -> list[int] | None:
+    """The positions of the columns with these names; None where not every name has exactly one column.
+
+    Where no column has the very name, capitals and blanks around it do not count.
+    """
+    if not table.named:
+        return None
+    if set(feature_names) <= set(table.names):
+        return [table.names.index(name) for name in feature_names]
+    columns = [folded(name) for name in table.names]
+    wanted = [folded(name) for name in feature_names]
+    if len(set(wanted)) < len(wanted) or any(columns.count(name) != 1 for name in wanted):
+        return None
+    return [columns.index(name) for name in wanted]
+
+
+def position_note(table: DataTable, feature_names: Sequence[str]) -> str:
+    """A sentence for the user where named columns are taken by position for features of other names; else ""."""
+    known = set(map(folded, table.names)) & set(map(folded, feature_names))
+    if known or not table.named or numbered(feature_names) or len(table.names) != len(feature_names):
+        return ""
+    return (
+        f"no column has the name of a feature, so columns are taken by position: {_listed(table.names)} "
+        f"as {_listed(feature_names)}"
+    )
+
+
+def numbered(feature_names: Sequence[str]) -> bool:
+    """Whether the names are those that a network without names gets: x0, x1, ..."""
+    return list(feature_names) == [f"x{i}" for i in range(len(feature_names))]
+
+
+def folded(name: str) -> str:
+    """The name as it is compared where capitals and blanks around it do not count."""
+    return name.strip().casefold()
 
 
 def _check_known(table: DataTable, names: Sequence[str], option: str) -> None:
@@ -139,7 +189,7 @@ def _parse(name: str, cells: Sequence[Any]) -> tuple[Float[np.ndarray, " rows"],
     """One column as float64 (NaN where no finite number) and a sentence about its first bad cell, if any."""
     try:
         column = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-        doubtful = isinstance(cells[0] if cells else None, str) and "_" in "".join(cells)  # float() reads 1_000
+        doubtful = "_" in "".join(cell for cell in cells if isinstance(cell, str))  # float() reads 1_000
     except (TypeError, ValueError, OverflowError):
         doubtful = True
     if doubtful:
@@ -177,12 +227,8 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
     if not lines:
         raise DataError(f"{path.name} is empty")
     header = [cell.strip() for cell in lines[0]]
-    numeric = all(not math.isnan(_number(cell)) for cell in header)
-    if numeric and not no_header:
-        raise DataError(
-            f"the first line of {path.name} is all numbers, so the file seems to have no header; "
-            "say so with --no-header (no_header=True), or add a line of column names"
-        )
+    if not no_header:
+        _check_header(path, header)
     names = tuple(str(i) for i in range(len(header))) if no_header else tuple(header)
     rows = lines if no_header else lines[1:]
     _check_names(path, names)
@@ -191,6 +237,28 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
         raise DataError(f"row {ragged} of {path.name} (counted from 0) has {len(rows[ragged])} cells, not {len(names)}")
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     return _table(names, columns, named=not no_header)
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Raises DataError where the first line may be data: it would be lost as names."""
+    odd = next((cell for cell in header if not cell or _like_number(cell)), None)
+    if odd is None:
+        return
+    held = f"holds {odd!r}, which reads as a number" if odd else "has an empty cell"
+    raise DataError(
+        f"the first line of {path.name} {held}, so the file seems to have no header; if so, say --no-header "
+        "(no_header=True); if it is a header, give each column a name that is no number"
+    )
+
+
+def _like_number(cell: str) -> bool:
+    """Whether a cell is a number as somebody writes one: also NaN, 1_000, 0x1F, a decimal comma or a long minus."""
+    plain = cell.replace("\u2212", "-").replace(",", ".")
+    try:
+        float(plain)
+    except ValueError:
+        return _HEXADECIMAL.fullmatch(plain) is not None
+    return True
 
 
 def _check_names(path: Path, names: tuple[str, ...]) -> None:

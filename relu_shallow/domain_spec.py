@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from relu_shallow.data import match_columns, read_table
+from relu_shallow.data import DataTable, columns_by_name, match_columns, position_note, read_table
 from relu_shallow.domain import Box, Domain, WholeSpace, ball, bounding_box, fit
 from relu_shallow.errors import DomainError
-from relu_shallow.naming import names_given
+from relu_shallow.naming import nameless, names_given
 from relu_shallow.network import Network
 from relu_shallow.vnnlib import read_input_box
 
@@ -21,15 +21,22 @@ Found = tuple[Domain, tuple[str, ...]]
 _NUMBERS = re.compile(r"\s*([-+]?[\d.][^,\s]*|[-+]?inf\w*|nan)\s*,\s*([-+]?[\d.][^,\s]*|[-+]?inf\w*|nan)\s*", re.I)
 
 
-def parse_domain(spec: str, network: Network, *, read_options: Mapping[str, Any] | None = None) -> Found:
+def parse_domain(
+    spec: str,
+    network: Network,
+    *,
+    read_options: Mapping[str, Any] | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Found:
     """The domain that a specification describes for a network, and the feature names its data file gives (or ()).
 
-    `read_options` are those of `relu_shallow.data.read_table`. Raises DomainError, or DataError for the data file.
+    `read_options` are those of `relu_shallow.data.read_table`; `announce` is called with a sentence where columns of
+    other names are taken by position. Raises DomainError, or DataError for the data file.
     """
     kind, colon, rest = spec.partition(":")
     if kind not in KINDS or bool(colon) != (kind != "all") or (colon and not rest):
         raise DomainError(f"the domain {spec!r} is not understood; write one of {', '.join(FORMS)}")
-    domain, names = KINDS[kind](rest, network, dict(read_options or {}))
+    domain, names = KINDS[kind](rest, network, {"announce": announce, **(read_options or {})})
     return fit(domain, network.inputs), names
 
 
@@ -37,15 +44,15 @@ def _whole(_rest: str, _network: Network, _options: dict[str, Any]) -> Found:
     return WholeSpace(), ()
 
 
-def _box(rest: str, _network: Network, _options: dict[str, Any]) -> Found:
+def _box(rest: str, network: Network, _options: dict[str, Any]) -> Found:
     numbers = _NUMBERS.fullmatch(rest)
     if not numbers:
-        return _box_file(Path(rest)), ()
+        return _box_file(Path(rest), network)
     return Box(_number(numbers[1], "the lower bound"), _number(numbers[2], "the upper bound")), ()
 
 
-def _box_file(path: Path) -> Box:
-    """The box of a CSV file with a row per input and the columns lo and hi."""
+def _box_file(path: Path, network: Network) -> Found:
+    """The box of a CSV file with a row per input, the columns lo and hi and perhaps one of the inputs' names."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
@@ -53,16 +60,38 @@ def _box_file(path: Path) -> Box:
         raise DomainError(
             f"the box {str(path)!r} is neither two numbers LO,HI nor a file that can be read: {error}"
         ) from error
-    names = [name.strip().lower() for name in rows[0]] if rows else []
-    if not {"lo", "hi"} <= set(names) or len(rows) < 2:
+    header = [name.strip().lower() for name in rows[0]] if rows else []
+    if header.count("lo") != 1 or header.count("hi") != 1 or len(rows) < 2:
         raise DomainError(f"the box file {path} needs a header with the columns lo and hi, and a row per input")
-    columns = names.index("lo"), names.index("hi")
+    others = [column for column, name in enumerate(header) if name not in ("lo", "hi")]
+    if len(others) > 1:
+        raise DomainError(
+            f"the box file {path} has {len(others)} columns beside lo and hi; only one, of the inputs' names, is read"
+        )
     bounds = np.empty((len(rows) - 1, 2))
     for line, row in enumerate(rows[1:]):
-        if len(row) != len(names):
-            raise DomainError(f"row {line} of the box file {path} has {len(row)} values, not {len(names)}")
-        bounds[line] = [_number(row[column], f"row {line} of the box file {path}") for column in columns]
-    return Box(bounds[:, 0], bounds[:, 1])
+        if len(row) != len(header):
+            raise DomainError(f"row {line} of the box file {path} has {len(row)} values, not {len(header)}")
+        for side, bound in enumerate(("lo", "hi")):
+            bounds[line, side] = _number(row[header.index(bound)], f"row {line} of the box file {path}")
+    if not others:
+        return Box(bounds[:, 0], bounds[:, 1]), ()
+    return _by_name(path, tuple(row[others[0]].strip() for row in rows[1:]), bounds, network)
+
+
+def _by_name(path: Path, names: tuple[str, ...], bounds: np.ndarray, network: Network) -> Found:
+    """The box whose rows are named: in the network's order, or in the file's where only that gives names."""
+    table = DataTable(names, bounds.T)
+    order = columns_by_name(table, network.feature_names)
+    if len(names) == network.inputs and order is not None:
+        return Box(bounds[order, 0], bounds[order, 1]), ()
+    new = len(set(names)) == len(names) and not set(names) & set(network.feature_names)
+    if len(names) == network.inputs and nameless(network) and new and not any(map(_is_number, names)):
+        return Box(bounds[:, 0], bounds[:, 1]), names
+    raise DomainError(
+        f"the box file {path} has a column beside lo and hi that does not name each input of the network once; "
+        f"the inputs are {', '.join(network.feature_names[:12])}{', ...' if network.inputs > 12 else ''}"
+    )
 
 
 def _data(rest: str, network: Network, options: dict[str, Any]) -> Found:
@@ -87,15 +116,28 @@ def _vnnlib(rest: str, _network: Network, _options: dict[str, Any]) -> Found:
 
 def _read(path: str, network: Network, options: dict[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
     """The data's rows in the network's order of inputs, and the names that its header gives a nameless network."""
-    table = read_table(path, **options)
-    return match_columns(table, network.feature_names), names_given(table, network)
+    announce = options["announce"]
+    table = read_table(path, **{name: value for name, value in options.items() if name != "announce"})
+    X = match_columns(table, network.feature_names)
+    note = position_note(table, network.feature_names)
+    if announce is not None and note:
+        announce(note)
+    return X, names_given(table, network)
 
 
 def _number(text: str, what: str) -> float:
+    if not _is_number(text):
+        raise DomainError(f"{what} is {text.strip()!r}, not a number")
+    return float(text)
+
+
+def _is_number(text: str) -> bool:
+    """Whether the text is a number; Python's own 1_000 is none."""
     try:
-        return float(text)
-    except ValueError as error:
-        raise DomainError(f"{what} is {text.strip()!r}, not a number") from error
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 KINDS: dict[str, Callable[[str, Network, dict[str, Any]], Found]] = {

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import overload
 
-from relu_shallow.data import DataTable
+from relu_shallow.data import DataTable, columns_by_name, numbered
 from relu_shallow.network import Network, named
 from relu_shallow.shallow.table import ShallowNetwork
 
 
 def nameless(network: Network) -> bool:
     """Whether the network's features are only numbered (x0, x1, ...)."""
-    return network.feature_names == tuple(f"x{i}" for i in range(network.inputs))
+    return numbered(network.feature_names)
 
 
 def names_given(table: DataTable, network: Network) -> tuple[str, ...]:
     """The header's names where the network has none and the columns are its inputs by position; else ()."""
     fits = table.named and nameless(network) and len(table.names) == network.inputs
-    return () if not fits or set(table.names) == set(network.feature_names) else table.names
+    return table.names if fits and columns_by_name(table, network.feature_names) is None else ()
 
 
 @overload

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from relu_shallow.data import DataTable, frame_table, match_columns, read_table, write_table
+from relu_shallow.data import DataTable, frame_table, match_columns, position_note, read_table, write_table
 from relu_shallow.errors import DataError, MissingExtra, OutputError
 
 
@@ -70,6 +70,31 @@ def test_without_a_header_columns_are_called_by_their_numbers(saved):
 
 
 @pytest.mark.parametrize(
+    "first",
+    [
+        "1,nan,3",
+        "1,,3",
+        "nan,inf,nan",
+        "0x10,a,b",
+        "1_0,a,b",
+        "\u22121,a,b",
+        "M,1,2",
+        "a,,b",
+        '"1,5",a,b',
+        "2019,2020,2021",
+    ],
+)
+def test_a_first_line_that_may_be_data_is_never_lost_as_names(saved, first):
+    with pytest.raises(DataError, match=r"seems to have no header.*--no-header"):
+        read_table(saved(f"{first}\n4,5,6\n"))
+
+
+def test_names_that_hold_digits_or_number_words_are_names(saved):
+    names = ("2h_glucose", "Na", "e5", "info", "1stFlr", "0xen")
+    assert read_table(saved(",".join(names) + "\n1,2,3,4,5,6\n")).names == names
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("1,2\n3,4\n", "no header.*--no-header"),
@@ -131,6 +156,46 @@ def test_a_column_of_a_known_name_is_never_read_as_another_feature():
     table = DataTable(("b", "a", "spare"), np.ones((1, 3)))
     with pytest.raises(DataError, match=r"lacks 'c'.*'b', 'a' would be read as another feature"):
         match_columns(table, ("a", "b", "c"))
+
+
+def test_capitals_and_blanks_make_no_other_name():
+    table = DataTable((" BMI", "Age"), np.array([[1.0, 2.0]]))
+    np.testing.assert_array_equal(match_columns(table, ("age", "bmi")), [[2.0, 1.0]])
+    np.testing.assert_array_equal(match_columns(DataTable(("X1", "X0"), table.values), ("x0", "x1")), [[2.0, 1.0]])
+
+
+def test_two_columns_that_differ_in_capitals_only_are_no_match_for_one_name():
+    with pytest.raises(DataError, match="lacks"):
+        match_columns(DataTable(("Age", "AGE"), np.ones((1, 2))), ("age", "bmi"))
+    exact = DataTable(("Age", "AGE", "age"), np.array([[1.0, 2.0, 3.0]]))
+    np.testing.assert_array_equal(match_columns(exact, ("age",)), [[3.0]])
+
+
+def test_columns_of_which_some_have_names_of_features_are_refused():
+    with pytest.raises(DataError, match="lacks 'bmi'"):
+        match_columns(DataTable(("age", "weight"), np.ones((1, 2))), ("age", "bmi"))
+
+
+def test_named_columns_taken_by_position_are_noted():
+    other = DataTable(("height", "weight"), np.ones((1, 2)))
+    assert "by position: 'height', 'weight' as 'age', 'bmi'" in position_note(other, ("age", "bmi"))
+    assert position_note(other, ("x0", "x1")) == ""  # the network has no names
+    assert position_note(other, ("Weight", "Height")) == ""
+    assert position_note(other, ("height", "bmi")) == ""  # refused, like another number of columns
+    assert position_note(other, ("age", "bmi", "sugar")) == ""
+    assert position_note(DataTable(("0", "1"), other.values, named=False), ("age", "bmi")) == ""
+
+
+def test_a_column_is_taken_once(saved):
+    with pytest.raises(DataError, match="'age' more than once"):
+        read_table(saved(TABLE), columns=("age", "bmi", "age"))
+
+
+def test_a_grouped_number_among_cells_of_other_types_is_no_number():
+    import pandas as pd
+
+    with pytest.raises(DataError, match=r"row 1 .*holds '1_0'"):
+        assert frame_table(pd.DataFrame({"a": [1, "1_0"]})).X is None
 
 
 def test_numbered_columns_are_not_taken_for_names():

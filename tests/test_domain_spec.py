@@ -47,6 +47,45 @@ def test_a_box_file_has_a_row_per_input(tmp_path):
     assert bounds(f"box:{tmp_path / 'box.csv'}") == ([18, 1], [90, 2.1])
 
 
+def test_a_box_file_with_names_is_matched_by_them(tmp_path):
+    (tmp_path / "box.csv").write_text("name,lo,hi\n Height,1,2.1\nage,18,90\n")
+    assert bounds(f"box:{tmp_path / 'box.csv'}", names=("age", "height")) == ([18, 1], [90, 2.1])
+    (tmp_path / "box.csv").write_text("lo,hi,name\n1,2.1,x1\n18,90,x0\n")
+    assert bounds(f"box:{tmp_path / 'box.csv'}") == ([18, 1], [90, 2.1])
+
+
+def test_a_box_file_names_the_inputs_of_a_nameless_network(tmp_path):
+    (tmp_path / "box.csv").write_text("name,lo,hi\nage,18,90\nheight,1,2.1\n")
+    assert parse(f"box:{tmp_path / 'box.csv'}")[1] == ("age", "height")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("name,lo,hi\nage,0,1\nbmi,2,3\n", ("age", "height")),
+        ("name,lo,hi\nage,0,1\nage,2,3\n", ("age", "height")),
+        ("name,lo,hi\nage,0,1\nage,2,3\n", ()),
+        ("name,lo,hi\nx1,0,1\nage,2,3\n", ()),
+        ("name,lo,hi\nage,0,1\nheight,2,3\nill,0,1\n", ("age", "height")),
+        ("lo,hi,mean\n0,1,0.5\n2,3,2.5\n", ()),
+        ("name,lo,hi,unit\nage,0,1,y\nheight,2,3,m\n", ("age", "height")),
+    ],
+)
+def test_a_box_file_with_a_column_of_something_else_is_refused(text, names, tmp_path):
+    (tmp_path / "box.csv").write_text(text)
+    with pytest.raises(DomainError, match="beside lo and hi"):
+        parse(f"box:{tmp_path / 'box.csv'}", names=names)
+
+
+def test_data_taken_by_position_is_announced(table):
+    said = []
+    parse_domain(f"data:{table}", network(2, ("a", "b")), read_options={"drop": ("ill",)}, announce=said.append)
+    assert len(said) == 1
+    assert "by position: 'age', 'height' as 'a', 'b'" in said[0]
+    parse_domain(f"data:{table}", network(), read_options={"drop": ("ill",)}, announce=said.append)
+    assert len(said) == 1
+
+
 def test_data_gives_its_bounding_box_and_names_a_nameless_network(table):
     domain, names = parse(f"data:{table}", drop=("ill",))
     assert (domain.lo.tolist(), domain.hi.tolist()) == ([30, 1.2], [50, 1.9])
@@ -75,7 +114,8 @@ def test_a_ball_is_around_a_row_counted_from_0(table):
 @pytest.mark.parametrize(
     "spec",
     ["", "everything", "all:", "all:3", "box", "box:", "box:1", "box:1,2,3", "box:a,b", "box:nan,1", "box:0,inf",
-     "box:2,1", "box:no-such-file.csv", "ball:0.5", "ball:x@{}:0", "ball:0@{}:0", "ball:-1@{}:0", "ball:1@{}:3",
+     "box:2,1", "box:1_0,2_0", "box:no-such-file.csv",
+     "ball:0.5", "ball:x@{}:0", "ball:0@{}:0", "ball:-1@{}:0", "ball:1@{}:3",
      "ball:1@{}:-1", "ball:1@{}", "vnnlib:", "vnnlib:no-such-file", "data:no-such-file.csv", "data:{}"],
 )  # fmt: skip
 def test_what_is_not_a_domain_is_refused(spec, table):
@@ -89,7 +129,7 @@ def test_the_refusal_lists_the_forms():
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "lo,hi\n", "lo,hi\n1\n", "lo,hi\n1,x\n", "lo,hi\n2,1\n",
-                                  "lo,hi\n1,2\n3,4\n5,6\n", "lo,hi\nnan,1\n0,1\n"])  # fmt: skip
+                                  "lo,hi\n1,2\n3,4\n5,6\n", "lo,hi\nnan,1\n0,1\n", "lo,hi\n1,1_0\n0,1\n"])  # fmt: skip
 def test_a_box_file_that_is_none_is_refused(text, tmp_path):
     (tmp_path / "box.csv").write_text(text)
     with pytest.raises(DomainError):
@@ -163,3 +203,28 @@ def test_what_is_said_of_outputs_is_left_out():
 def test_a_property_that_is_no_box_is_refused_saying_why(text, why):
     with pytest.raises(DomainError, match=why):
         input_box(text)
+
+
+BOX = "(declare-const X_0 Real)(declare-const Y_0 Real)(assert (<= X_0 1))(assert (>= X_0 0))"
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["(assert (<= X_0_0 0.1))", "(assert (<= X[0] 0.1))", "(assert (<= x_0 0.1))", "(assert (<= X_00 0.1))",
+     "(assert false)", "(assert)", "(assert (and))", "(assert c)", "(define-fun c () Bool (<= X_0 0.1))",
+     "(push)(assert (<= X_0 0.1))(pop)", "(push 1)", "(assert (<= X_0 0.1_0))", "(assert (<= Y_0 0.1_0))", "()",
+     "(assert (! (<= X_0 0.1) :named a))", "(assert (AND (<= X_0 0.5) (>= X_0 0.1)))", "(declare-const X_0_1 Real)",
+     "(assert ((<= X_0 0.1)))", "(assert X_0)", "(assert (<= X_0 nan))", "(assert (<= Y_0 X_0))", "(declare-const)"],
+)  # fmt: skip
+def test_what_is_not_understood_of_a_property_is_never_passed_over(more):
+    assert input_box(BOX).hi.tolist() == [1]
+    with pytest.raises(DomainError):
+        input_box(BOX + more)
+
+
+@pytest.mark.parametrize("more", ["(assert (or (and (<= X_0 0.5) (<= Y_0 1))))", "(assert (< X_0 0.5))",
+                                  "(assert (> .5 X_0))",
+                                  "(assert (<= X_0 +5e-1))", "(assert (<= |X_0| 0.5))"])  # fmt: skip
+def test_an_or_of_one_box_and_strict_bounds_are_read(more):
+    box = input_box("(set-logic QF_LRA)" + BOX + more + "(check-sat)")
+    assert (box.lo.tolist(), box.hi.tolist()) == ([0], [0.5])

@@ -60,7 +60,7 @@ def command(
     target = check_writable(_target(model, out))
     network = load_network(model, trust=trust)
     options = {"no_header": no_header, "columns": columns, "drop": drop}
-    region, names = parse_domain(domain, network, read_options=options)
+    region, names = parse_domain(domain, network, read_options=options, announce=say)
     network = named(network, names)
     loaded = perf_counter()
     from relu_shallow.conversion import convert_timed  # only now: a bad model is refused without the compiler

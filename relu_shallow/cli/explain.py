@@ -42,11 +42,12 @@ def command(
     began = perf_counter()
     from relu_shallow.atomic import check_writable
     from relu_shallow.cli.progress import EXPLAIN_ADVICE, progress_of
-    from relu_shallow.cli.tables import check_table_target, put_table
+    from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.data import read_table
     from relu_shallow.explanation import attribution_table, explain_rows, write_attribution
     from relu_shallow.load import load_network
     from relu_shallow.naming import named_by
+    from relu_shallow.network import Network
     from relu_shallow.shallow.store import is_shallow_file, load_shallow
 
     check_table_target(out, as_json)
@@ -55,6 +56,8 @@ def command(
     absent = read_table(background, **options) if background else None
     opened = load_shallow(shallow_or_model) if is_shallow_file(shallow_or_model) else load_network(shallow_or_model)
     source = named_by(opened, table)
+    network = source if isinstance(source, Network) else source.network
+    say_how_matched(table, network.feature_names)
     with progress_of("row", EXPLAIN_ADVICE) as progress:
         attribution = explain_rows(
             source, table, background=absent, method=method, output=output, time_limit=time_limit, progress=progress

@@ -25,14 +25,16 @@ def command(shallow: str, data: str, out: str | None, as_json: bool, **options: 
       relu-shallow predict model.shallow.safetensors patients.csv -o predictions.csv
     """
     from relu_shallow.cli.output import print_json
-    from relu_shallow.cli.tables import check_table_target, put_table
+    from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.network import apply_head
     from relu_shallow.shallow.store import load_shallow
 
     check_table_target(out, as_json)
     converted = load_shallow(shallow)
-    X = match_columns(read_table(data, **options), converted.network.feature_names)
+    table = read_table(data, **options)
+    X = match_columns(table, converted.network.feature_names)
+    say_how_matched(table, converted.network.feature_names)
     Y = apply_head(converted.network, converted(X))
     put_table(out, converted.network.output_names, list(Y.T))
     if as_json:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from relu_shallow.data import DataTable
 
 
 def check_table_target(out: str | None, as_json: bool) -> None:
@@ -32,3 +35,13 @@ def put_table(out: str | None, names: Sequence[str], columns: Sequence[Any]) -> 
         write_csv(sys.stdout, names, columns)
     else:
         write_table(Path(out), names, columns)
+
+
+def say_how_matched(table: DataTable, feature_names: Sequence[str]) -> None:
+    """Says on stderr where named columns are taken by position."""
+    from relu_shallow.cli.output import say
+    from relu_shallow.data import position_note
+
+    note = position_note(table, feature_names)
+    if note:
+        say(note)

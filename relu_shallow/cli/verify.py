@@ -27,13 +27,18 @@ def command(shallow: str, model: str | None, data: str | None, as_json: bool, **
     from relu_shallow.certify import verify
     from relu_shallow.cli import DONE, NO
     from relu_shallow.cli.output import print_json
+    from relu_shallow.cli.tables import say_how_matched
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.load import load_network
     from relu_shallow.shallow.store import load_shallow
 
     converted = load_shallow(shallow)
     original = load_network(model) if model else None
-    rows = match_columns(read_table(data, **options), converted.network.feature_names) if data else None
+    rows = None
+    if data:
+        table = read_table(data, **options)
+        rows = match_columns(table, converted.network.feature_names)
+        say_how_matched(table, converted.network.feature_names)
     result = verify(converted, original, rows)
     if as_json:
         checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in result.checks]

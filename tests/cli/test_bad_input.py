@@ -346,3 +346,24 @@ def test_a_defect_exits_2_so_that_it_is_not_read_as_an_answer(folder):
     assert process.returncode == 2
     assert "ZeroDivisionError" in err
     assert "report it" in err
+
+
+def test_columns_of_other_names_are_taken_by_position_with_a_word_about_it(folder, tmp_path):
+    (tmp_path / "named.csv").write_text("alter,groesse\n0,0.5\n")
+    commands = {
+        "predict": ["predict", folder / "good", tmp_path / "named.csv"],
+        "explain": ["explain", folder / "good", tmp_path / "named.csv"],
+        "verify": ["verify", folder / "good", "--data", tmp_path / "named.csv"],
+    }
+    for arguments in commands.values():
+        result = run(*arguments)
+        assert result.exit_code == 0, result.stderr
+        said = [line for line in result.stderr.splitlines() if "by position" in line]
+        assert said == [
+            "relu-shallow: no column has the name of a feature, so columns are taken by position: "
+            "'alter', 'groesse' as 'age', 'height'"
+        ]
+    (tmp_path / "named.csv").write_text("HEIGHT,Age\n0.5,0\n")
+    (tmp_path / "plain.csv").write_text("age,height\n0,0.5\n")
+    swapped, plain = (run("predict", folder / "good", tmp_path / name) for name in ("named.csv", "plain.csv"))
+    assert (swapped.stdout, swapped.stderr) == (plain.stdout, "")
