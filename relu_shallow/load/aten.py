@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
+from relu_shallow.load.axes import ROWS, UNKNOWN, Size
 from relu_shallow.load.walk import (
     Vector,
     Walk,
@@ -24,6 +25,7 @@ from relu_shallow.load.walk import (
     gate,
     head,
     head_along,
+    implicit_axis,
     linear,
     linear_left,
     permute,
@@ -32,6 +34,8 @@ from relu_shallow.load.walk import (
     reshape,
     scale,
     shift,
+    squeeze,
+    unsqueeze,
 )
 from relu_shallow.network import Head
 
@@ -41,7 +45,8 @@ Operation = Callable[..., Any]
 def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The result of one operation; raises ModelError, naming it, where it is not known or its arguments do not fit."""
     depends = any(isinstance(value, Vector) for value in (*args, *kwargs.values()))
-    op = op if op.startswith("__") else op.rstrip("_") or op  # relu_ is relu in place: its result is used the same
+    _check_sizes(name, op, (*args, *kwargs.values()))
+    op = _out_of_place(name, op, args)
     try:
         if depends and op in SYMBOLIC:
             return SYMBOLIC[op](walk, name, *args, **kwargs)
@@ -50,6 +55,27 @@ def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[s
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise ModelError(f"layer {name} is {op} with arguments that are not understood: {error}") from error
     raise refuse_layer(name, f"the operation {op}")
+
+
+def _out_of_place(name: str, op: str, args: Sequence[Any]) -> str:
+    """relu_ as relu: where a step of the chain replaces its value, using the old one again is seen as a branch.
+
+    In place on anything else (a weight, a shape) the change would be lost wherever the result is not what is used.
+    """
+    plain = op if op.startswith("__") else op.rstrip("_") or op
+    if plain != op and not (plain in IN_PLACE and args and isinstance(args[0], Vector)):
+        raise refuse_layer(name, f"the operation {op}, in place on something other than the value passed on")
+    return plain
+
+
+def _check_sizes(name: str, op: str, values: Sequence[Any]) -> None:
+    """Raises ModelError where something is computed with a size that is not known."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            _check_sizes(name, op, value)
+        elif isinstance(value, Size) and op not in PASSES_SIZES:
+            raise ModelError(f"layer {name} computes {op} with {value.what}, so that its output is not a function of "
+                             "one row; write the number in the model")  # fmt: skip
 
 
 def _linear(walk: Walk, name: str, x: Any, weight: Any, bias: Any = None) -> Vector:
@@ -146,8 +172,8 @@ def _head(kind: Head) -> Operation:
 
 
 def _softmax(kind: Head) -> Operation:
-    def lower(walk: Walk, name: str, x: Any, dim: Any = -1, dtype: Any = None, **_: Any) -> Vector:
-        return head_along(walk, name, x, kind, [-1 if dim is None else int(dim)])
+    def lower(walk: Walk, name: str, x: Any, dim: Any = None, dtype: Any = None, **_: Any) -> Vector:
+        return head_along(walk, name, x, kind, [implicit_axis(x) if dim is None else int(dim)])
 
     return lower
 
@@ -160,8 +186,9 @@ def _view(walk: Walk, name: str, x: Any, *shape: Any, size: Any = None) -> Vecto
     return reshape(walk, name, x, _sizes(shape or (size,)))
 
 
-def _sizes(shape: Sequence[Any]) -> list[int]:
-    return [int(size) for size in (shape[0] if isinstance(shape[0], (list, tuple)) else shape)]
+def _sizes(shape: Sequence[Any]) -> list[Any]:
+    listed = shape[0] if isinstance(shape[0], (list, tuple)) else shape
+    return [size if isinstance(size, Size) else int(size) for size in listed]
 
 
 def _flatten(walk: Walk, name: str, x: Any, start_dim: Any = 0, end_dim: Any = -1) -> Vector:
@@ -169,15 +196,13 @@ def _flatten(walk: Walk, name: str, x: Any, start_dim: Any = 0, end_dim: Any = -
 
 
 def _squeeze(walk: Walk, name: str, x: Any, dim: Any = None) -> Vector:
-    shape = _shape(x)
-    axes = range(1, len(shape)) if dim is None else [d % len(shape) for d in (dim if isinstance(dim, list) else [dim])]
-    return reshape(walk, name, x, [size for i, size in enumerate(shape) if not (i in axes and size == 1)])
+    rank = len(_shape(x))
+    axes = None if dim is None else [int(d) % rank for d in (dim if isinstance(dim, (list, tuple)) else [dim])]
+    return squeeze(name, x, axes)
 
 
 def _unsqueeze(walk: Walk, name: str, x: Any, dim: Any) -> Vector:
-    shape = list(_shape(x))
-    shape.insert(int(dim) % (len(shape) + 1), 1)
-    return reshape(walk, name, x, shape)
+    return unsqueeze(x, [int(dim) % (len(_shape(x)) + 1)])
 
 
 def _transpose(walk: Walk, name: str, x: Any, dim0: Any = 0, dim1: Any = 1) -> Vector:
@@ -191,11 +216,16 @@ def _permute(walk: Walk, name: str, x: Any, *dims: Any) -> Vector:
 
 
 def _size(walk: Walk, name: str, x: Any, dim: Any = None) -> Any:
-    if x.shape is None:
-        if dim == 0:
-            return 1  # one row stands for any number of them
-        return [1, -1] if dim is None else -1
-    return list(x.shape) if dim is None else x.shape[dim]
+    sizes = [ROWS, UNKNOWN] if x.shape is None else list(x.shape)
+    if x.batch is not None:
+        sizes[x.batch] = ROWS
+    return sizes if dim is None else sizes[dim]
+
+
+def _attribute(walk: Walk, name: str, x: Any, key: str) -> Any:
+    if key != "shape":
+        raise refuse_layer(name, f"the attribute {key} of a tensor")
+    return _size(walk, name, x)
 
 
 def _shape(v: Vector) -> tuple[int, ...]:
@@ -228,8 +258,17 @@ SYMBOLIC: dict[str, Operation] = {
     "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "ndimension": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "__is__": lambda walk, name, a, b: False, "__isnot__": lambda walk, name, a, b: True,
-    "getattr": lambda walk, name, v, key: {"shape": _size(walk, name, v)}[key],
+    "getattr": _attribute,
 }  # fmt: skip
+
+
+# operations whose in-place form gives the chain a new last step, or changes nothing
+IN_PLACE = {"relu", "leaky_relu", "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "neg",
+            "sigmoid", "tanh", "dropout", "feature_dropout", "alpha_dropout"}  # fmt: skip
+
+# operations that hand a size on, or put the batch where it says
+PASSES_SIZES = {"view", "reshape", "_unsafe_view", "getitem", "__getitem__", "len", "NumToTensor", "Int",
+                "ScalarImplicit", "IntImplicit"}  # fmt: skip
 
 
 def _identity(value: Any, *_: Any, **__: Any) -> Any:
@@ -245,7 +284,7 @@ CONSTANT: dict[str, Operation] = {
     "reshape": lambda a, shape: np.reshape(a, shape), "view": lambda a, shape: np.reshape(a, shape),
     "unsqueeze": np.expand_dims, "squeeze": np.squeeze,
     "clone": _identity, "detach": _identity, "contiguous": _identity, "lift_fresh_copy": _identity,
-    "NumToTensor": _identity, "Int": int, "Float": float, "Bool": bool, "ScalarImplicit": _identity,
+    "NumToTensor": _identity, "Int": lambda a: a if isinstance(a, Size) else int(a), "Float": float, "Bool": bool, "ScalarImplicit": _identity,
     "IntImplicit": _identity, "FloatImplicit": _identity, "to": _identity,
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "gt": operator.gt, "le": operator.le, "ge": operator.ge,
     "__is__": operator.is_, "__isnot__": operator.is_not, "__not__": operator.not_,
@@ -258,6 +297,6 @@ CONSTANT: dict[str, Operation] = {
 # torch.nn.functional's own signatures where they differ from the operation of the same name
 FUNCTIONAL: dict[str, Operation] = {
     "batch_norm": _functional_batch_norm,
-    "softmax": lambda walk, name, x, dim=-1, _stacklevel=3, dtype=None: _softmax("softmax")(walk, name, x, dim),
-    "log_softmax": lambda walk, name, x, dim=-1, _stacklevel=3, dtype=None: _softmax("log_softmax")(walk, name, x, dim),
+    "softmax": lambda walk, name, x, dim=None, _stacklevel=3, dtype=None: _softmax("softmax")(walk, name, x, dim),
+    "log_softmax": lambda walk, name, x, dim=None, _stacklevel=3, dtype=None: _softmax("log_softmax")(walk, name, x, dim),
 }

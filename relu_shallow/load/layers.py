@@ -21,6 +21,7 @@ from relu_shallow.load.walk import (
     gate,
     head,
     head_along,
+    implicit_axis,
     linear,
     refuse_layer,
 )
@@ -155,7 +156,7 @@ def _head(kind: Head) -> Lowering:
 def _softmax(kind: Head) -> Lowering:
     def lower(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
         axis = _option(layer, "dim", None)
-        return head_along(walk, name, v, kind, [-1 if axis is None else int(axis)])
+        return head_along(walk, name, v, kind, [implicit_axis(v) if axis is None else int(axis)])
 
     return lower
 

@@ -31,6 +31,7 @@ class Graph:
     constants: Mapping[str, np.ndarray]
     input: str
     shape: tuple[int, ...]
+    free: bool  # whether the first axis may be of any size: a batch
     output: str
 
 
@@ -41,24 +42,31 @@ def read_onnx(file: ModelFile) -> Network:
     does not treat rows alike, the whole tensor is one input.
     """
     graph = _graph(file)
-    if len(graph.shape) < 2 or graph.shape[0] == 1:
-        return _network(file, graph, graph.shape, 1)
+    if graph.free or len(graph.shape) < 2 or graph.shape[0] == 1:
+        return _network(file, graph, graph.shape, 1, 0 if graph.free else None)
     try:
-        network = _network(file, graph, (1, *graph.shape[1:]), graph.shape[0])
+        network = _network(file, graph, (1, *graph.shape[1:]), graph.shape[0], 0)
         say(f"{file.name}: the first axis of its input, {graph.shape[0]}, is read as the batch")
         return network
     except ModelError as per_row:
         try:
-            return _network(file, graph, graph.shape, 1)
+            return _network(file, graph, graph.shape, 1, None)
         except ModelError:
             raise per_row from None
 
 
-def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int) -> Network:
+def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int, axis: int | None) -> Network:
     walk = Walk(batch=batch)
-    values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape)}
+    values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape, axis)}
     for node in graph.nodes:
+        for name in node.inputs:
+            if name and name not in values:
+                raise ModelError(f"layer {node.name} uses the value {name}, a second output of another layer "
+                                 "(a dropout's mask, say), which is not read")  # fmt: skip
         values[node.outputs[0]] = _applied(walk, node, [values[name] if name else None for name in node.inputs])
+    if graph.output not in values:
+        raise ModelError(f"the output {graph.output} of {file.name} is a second output of its last layer "
+                         "(a dropout's mask, say), which is not read")  # fmt: skip
     chain = finish(walk, values[graph.output], file.name)
     return assemble(chain, source_of(walk, file.name, "onnx", file.sha256))
 
@@ -100,7 +108,9 @@ def _graph(file: ModelFile) -> Graph:
                          f"({_names(graph.output)}); a network with one of each was expected")  # fmt: skip
     nodes = [_node(file, place, proto, opset) for place, proto in enumerate(graph.node)]
     order = _sorted(file, nodes, {*constants, inputs[0].name}, graph.output[0].name)
-    return Graph(order, constants, inputs[0].name, _input_shape(file, inputs[0]), graph.output[0].name)
+    sizes = inputs[0].type.tensor_type.shape.dim
+    free = len(sizes) > 1 and sizes[0].dim_value < 1
+    return Graph(order, constants, inputs[0].name, _input_shape(file, inputs[0]), free, graph.output[0].name)
 
 
 def _check_text(file: ModelFile, *names: object) -> None:

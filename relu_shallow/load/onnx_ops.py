@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
+from relu_shallow.load.axes import ROWS, Size
 from relu_shallow.load.convolution import convolution_matrix
 from relu_shallow.load.walk import (
     Vector,
@@ -24,12 +25,15 @@ from relu_shallow.load.walk import (
     linear,
     linear_left,
     matrix,
+    merge,
     permute,
     refuse_branch,
     refuse_layer,
     reshape,
     scale,
     shift,
+    squeeze,
+    unsqueeze,
 )
 from relu_shallow.network import Head
 
@@ -119,7 +123,7 @@ def _two_axes(walk: Walk, node: Node, v: Vector) -> Vector:
     shape = _shape(v)
     if len(shape) == 2:
         return v
-    return reshape(walk, node.name, v, (1, *shape) if len(shape) == 1 else (shape[0], prod(shape[1:])))
+    return unsqueeze(v, [0]) if len(shape) == 1 else merge(node.name, v, [[0], range(1, len(shape))])
 
 
 def _matmul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
@@ -129,7 +133,7 @@ def _matmul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
     W = np.asarray(b)
     W = W.reshape(W.shape[-2:]) if W.ndim > 2 and prod(W.shape[:-2]) == 1 else W
     v = linear(walk, node.name, a, W[None, :] if W.ndim == 1 else W.T)
-    return reshape(walk, node.name, v, _shape(v)[:-1]) if W.ndim == 1 else v
+    return squeeze(node.name, v, [len(_shape(v)) - 1]) if W.ndim == 1 else v
 
 
 def _conv(walk: Walk, node: Node, x: Vector, kernel: Any, bias: Any = None) -> Vector:
@@ -209,15 +213,29 @@ def _flatten(walk: Walk, node: Node, x: Vector) -> Vector:
     shape = _shape(x)
     axis = node.options.get("axis", 1)
     axis = axis + len(shape) if axis < 0 else axis
-    return reshape(walk, node.name, x, (prod(shape[:axis]), prod(shape[axis:])))
+    return merge(node.name, x, [range(axis), range(axis, len(shape))])
 
 
 def _reshape(walk: Walk, node: Node, x: Vector, shape: Any = None) -> Vector:
-    target = [int(size) for size in np.asarray(node.options["shape"] if shape is None else shape).ravel()]
-    now = _shape(x)
+    given = np.asarray(node.options["shape"] if shape is None else shape).ravel()
+    target = [size if isinstance(size, Size) else int(size) for size in given]
+    now = _sizes(x)
     if not node.options.get("allowzero", 0):
         target = [now[axis] if size == 0 else size for axis, size in enumerate(target)]
     return reshape(walk, node.name, x, target)
+
+
+def _sizes(v: Vector) -> list[Any]:
+    """The shape, with `ROWS` along the batch axis."""
+    sizes: list[Any] = list(_shape(v))
+    if v.batch is not None:
+        sizes[v.batch] = ROWS
+    return sizes
+
+
+def _shape_of(walk: Walk, node: Node, x: Vector) -> Any:
+    sizes = _sizes(x)[node.options.get("start", 0) : node.options.get("end")]
+    return np.array(sizes, dtype=object if any(isinstance(size, Size) for size in sizes) else np.int64)
 
 
 def _axes(node: Node, axes: Any, rank: int) -> list[int] | None:
@@ -226,18 +244,12 @@ def _axes(node: Node, axes: Any, rank: int) -> list[int] | None:
 
 
 def _squeeze(walk: Walk, node: Node, x: Vector, axes: Any = None) -> Vector:
-    shape = _shape(x)
-    chosen = _axes(node, axes, len(shape))
-    gone = [axis for axis, size in enumerate(shape) if size == 1 and (chosen is None or axis in chosen)]
-    return reshape(walk, node.name, x, [size for axis, size in enumerate(shape) if axis not in gone])
+    return squeeze(node.name, x, _axes(node, axes, len(_shape(x))))
 
 
 def _unsqueeze(walk: Walk, node: Node, x: Vector, axes: Any = None) -> Vector:
     count = len(node.options["axes"] if axes is None else np.asarray(axes).ravel())
-    chosen = _axes(node, axes, len(_shape(x)) + count) or []
-    sizes = iter(_shape(x))
-    return reshape(walk, node.name, x,
-                   [1 if axis in chosen else next(sizes) for axis in range(len(_shape(x)) + count)])  # fmt: skip
+    return unsqueeze(x, _axes(node, axes, len(_shape(x)) + count) or [])
 
 
 def _transpose(walk: Walk, node: Node, x: Vector) -> Vector:
@@ -268,7 +280,7 @@ SYMBOLIC: dict[str, Callable[..., Any]] = {
     "Flatten": _flatten, "Reshape": _reshape, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose,
     "Softmax": _softmax("softmax"), "LogSoftmax": _softmax("log_softmax"),
     "Sigmoid": _head("sigmoid"), "Tanh": _head("tanh"),
-    "Shape": lambda walk, node, x: np.array(_shape(x)[node.options.get("start", 0) : node.options.get("end")]),
+    "Shape": _shape_of,
 }  # fmt: skip
 
 
@@ -295,6 +307,11 @@ def _constant_squeeze(node: Node, x: Any, axes: Any = None) -> Any:
     return np.squeeze(x, None if given is None else tuple(int(axis) for axis in given))
 
 
+def _constant_cast(node: Node, x: Any) -> Any:
+    kind = np.dtype(NUMBER_TYPES[node.options["to"]])
+    return x if x.dtype == object and kind.kind == "i" else x.astype(kind)
+
+
 def _constant_div(node: Node, a: Any, b: Any) -> Any:
     whole = a.dtype.kind in "iu"
     return (np.trunc(a / b)).astype(a.dtype) if whole else a / b
@@ -303,7 +320,7 @@ def _constant_div(node: Node, a: Any, b: Any) -> Any:
 CONSTANT: dict[str, Callable[..., Any]] = {
     "Constant": _constant,
     "Identity": lambda node, x: x,
-    "Cast": lambda node, x: x.astype(NUMBER_TYPES[node.options["to"]]),
+    "Cast": _constant_cast,
     "Reshape": _constant_reshape, "Unsqueeze": _constant_unsqueeze, "Squeeze": _constant_squeeze,
     "Transpose": lambda node, x: np.transpose(x, node.options.get("perm")),
     "Gather": lambda node, x, index: np.take(x, np.asarray(index), axis=node.options.get("axis", 0)),

@@ -85,7 +85,9 @@ def _inputs(walk: Walk, archive: Archive, module: dict[str, Any]) -> dict[str, A
             raise ModelError(f"{archive.file.name} takes an input of kind {kind}, which is not read")
     if len(users) != 1:
         raise ModelError(f"{archive.file.name} takes {len(users)} input tensors; one was expected")
-    values[users[0]] = start(walk, _input_shape(walk, module["graph"]["tensor_values"][users[0]]["sizes"]))
+    sizes = module["graph"]["tensor_values"][users[0]]["sizes"]
+    whole = len(sizes) == 1 or sizes[0].get("as_int") == 1
+    values[users[0]] = start(walk, _input_shape(walk, sizes), None if whole else 0)
     return values
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import apply
+from relu_shallow.load.axes import Size
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle
 from relu_shallow.load.layers import class_path
@@ -164,7 +165,7 @@ class Frame:
 
     def _condition(self, node: ast.expr) -> bool:
         value = self.value(node)
-        if isinstance(value, (Vector, Reference)):
+        if isinstance(value, (Vector, Reference, Size)):
             raise ModelError(f"layer {self.where or 'forward'} decides by a value that depends on the input")
         return bool(value)
 
@@ -211,6 +212,8 @@ class Frame:
     def _called(self, function: Any, args: list[Any], kwargs: dict[str, Any], node: ast.Call) -> Any:
         if not isinstance(function, Reference):
             raise self._refused(node)
+        if function.path in ("float", "bool") and any(isinstance(value, (Size, Vector)) for value in args):
+            raise ModelError(f"layer {self.where or 'forward'} computes {function.path} of a value that is not known")
         if function.path in BUILT_IN:
             return BUILT_IN[function.path](self, args, node)
         if function.path.startswith("__torch__."):
@@ -257,7 +260,7 @@ BUILT_IN: dict[str, Callable[[Frame, list[Any], ast.Call], Any]] = {
     "unchecked_cast": lambda frame, args, node: args[1],
     "uninitialized": lambda frame, args, node: None,
     "getattr": _getattr,
-    "int": lambda frame, args, node: int(np.asarray(args[0]).item()),
+    "int": lambda frame, args, node: args[0] if isinstance(args[0], Size) else int(np.asarray(args[0]).item()),
     "float": lambda frame, args, node: float(np.asarray(args[0]).item()),
     "bool": lambda frame, args, node: bool(np.asarray(args[0]).item()),
 }

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from relu_shallow.errors import ModelError
+from relu_shallow.load.axes import Size, mixes_rows, reshaped
 from relu_shallow.load.chain import DENSE_ENTRIES, SUPPORTED, Bend, Chain, Final, Linear, Scale, Select, Shift, Step
 from relu_shallow.network import Head, Matrix, Source
 
@@ -24,10 +25,14 @@ Array: TypeAlias = Any  # a constant of the model, of any shape and number type,
 
 @dataclass(frozen=True)
 class Vector:
-    """A tensor that depends on the input: the number of steps that make it, and its shape (None: still unknown)."""
+    """A tensor that depends on the input: the number of steps that make it, and its shape (None: still unknown).
+
+    `batch` is the axis along which rows are stacked, of size 1 in the shape; None where the input is one whole tensor.
+    """
 
     steps: int
     shape: Shape | None
+    batch: int | None = 0
 
 
 @dataclass
@@ -40,10 +45,10 @@ class Walk:
     batch: int = 1  # a batch size above 1 that the file fixes; it is read as "any number of rows"
 
 
-def start(walk: Walk, shape: Shape | None) -> Vector:
+def start(walk: Walk, shape: Shape | None, batch: int | None = 0) -> Vector:
     """The input tensor."""
     walk.inputs = None if shape is None else prod(shape)
-    return Vector(0, shape)
+    return Vector(0, shape, batch)
 
 
 def finish(walk: Walk, output: object, what: str) -> Chain:
@@ -71,6 +76,7 @@ def linear(walk: Walk, name: str, v: Vector, W: Array, b: Array = None) -> Vecto
     shape = _shape(v)
     if shape[-1] != W.shape[1]:
         raise ModelError(f"layer {name} takes {W.shape[1]} values, but {shape[-1]} come in")
+    _check_apart(name, v, len(shape) - 1)
     rows = prod(shape[:-1])
     v = _append(walk, name, v, (*shape[:-1], W.shape[0]), Linear(name, _repeated(W, rows, 1)))
     return v if b is None else shift(walk, name, v, b)
@@ -87,16 +93,20 @@ def linear_left(walk: Walk, name: str, v: Vector, W: Array) -> Vector:
         lead: Shape = ()
         out: Shape = (W.shape[0],)
         columns, rest = 1, shape[-1]
+        v = Vector(v.steps, v.shape, None) if v.shape is None else v
     else:
         lead, rest, columns = v.shape[:-2], v.shape[-2], v.shape[-1]
         out = (*lead, W.shape[0], columns)
     if rest != W.shape[1]:
         raise ModelError(f"layer {name} takes {W.shape[1]} values, but {rest} come in")
+    _check_apart(name, v, len(out) - 1 - (len(out) > 1))
     return _append(walk, name, v, out, Linear(name, _repeated(W, prod(lead), columns)))
 
 
 def matrix(walk: Walk, name: str, v: Vector, W: Matrix, shape: Shape) -> Vector:
     """Any linear map of all the values, given as its matrix (dense or CSR), to a tensor of the given shape."""
+    if v.batch:
+        raise mixes_rows(name, f"combines the values along axis {v.batch}")
     return _append(walk, name, v, shape, Linear(name, W))
 
 
@@ -145,6 +155,7 @@ def batch_norm(
     """Batch normalisation as in evaluation, `(x - mean) / sqrt(variance + eps) * weight + bias` along axis 1."""
     mean, variance = _constant(name, mean), _constant(name, variance)
     v = _known(walk, v, mean.size)
+    _check_apart(name, v, 1)
     along = (mean.size,) + (1,) * (len(_shape(v)) - 2)
     v = shift(walk, name, v, -mean.reshape(along))
     d = 1.0 / np.sqrt(variance + eps)
@@ -158,7 +169,10 @@ def head(walk: Walk, name: str, v: Vector, kind: Head) -> Vector:
 
 
 def head_along(walk: Walk, name: str, v: Vector, kind: Head, axes: Sequence[int]) -> Vector:
-    """A softmax or log-softmax over the given axes, which must hold all the values of a row."""
+    """A softmax or log-softmax over the given axes, which must hold all the values of a row and not the batch."""
+    shape = (1, 2) if v.shape is None else v.shape  # before any layer the input is taken for rows of values
+    if v.batch is not None and v.batch in {axis % len(shape) for axis in axes}:
+        raise mixes_rows(name, f"is {kind} over axis {', '.join(map(str, axes))}")
     if v.shape is None or prod(v.shape[axis] for axis in axes) == prod(v.shape):
         return head(walk, name, v, kind)
     raise ModelError(
@@ -167,29 +181,69 @@ def head_along(walk: Walk, name: str, v: Vector, kind: Head, axes: Sequence[int]
     )
 
 
-def reshape(walk: Walk, name: str, v: Vector, target: Sequence[int]) -> Vector:
-    """The same values in another shape; one entry may be -1."""
-    target = tuple(int(size) for size in target)
+def implicit_axis(v: Vector) -> int:
+    """The axis of PyTorch's softmax where none is given."""
+    return 0 if v.shape is not None and len(v.shape) in (0, 1, 3) else 1
+
+
+def reshape(walk: Walk, name: str, v: Vector, target: Sequence[int | Size]) -> Vector:
+    """The same values in another shape; one entry may be -1, and one may be the number of rows."""
+    target = tuple(size if isinstance(size, Size) else int(size) for size in target)
     if v.shape is None:
-        wanted = [size for size in target[-1:] if size > 0]
-        return _known(walk, v, wanted[0]) if wanted else v
-    if walk.batch > 1 and target[:1] == (walk.batch,):
-        target = (1, *target[1:])
-    known = prod(size for size in target if size != -1)
-    if target.count(-1) == 1 and known and prod(v.shape) % known == 0:
-        target = tuple(prod(v.shape) // known if size == -1 else size for size in target)
-    if prod(target) != prod(v.shape):
-        raise ModelError(f"layer {name} reshapes {prod(v.shape)} values (one row of the input) to {list(target)}, "
-                         f"which holds {prod(target)}; export the model with a batch size of 1")  # fmt: skip
-    return Vector(v.steps, target)
+        rest = [size if isinstance(size, int) else 0 for size in target[1:]]
+        if not rest or (isinstance(target[0], int) and (target[0] > 1 or rest == [-1])):
+            raise mixes_rows(name, "reshapes the whole input")
+        if rest == [-1]:
+            return v
+        if min(rest) < 1:
+            return _unknown(name)
+        v = _known(walk, v, prod(rest))
+    shape, batch = reshaped(name, _shape(v), v.batch, target, walk.batch)
+    return Vector(v.steps, shape, batch)
 
 
 def flatten(walk: Walk, name: str, v: Vector, first: int = 1, last: int = -1) -> Vector:
     """Axes `first` to `last` as one."""
-    if v.shape is None or len(v.shape) < 2:
+    rank = 2 if v.shape is None else len(v.shape)
+    if rank < 2 and v.shape is not None:
         return v
-    first, last = first % len(v.shape), last % len(v.shape)
-    return reshape(walk, name, v, (*v.shape[:first], prod(v.shape[first : last + 1]), *v.shape[last + 1 :]))
+    first, last = first % rank, last % rank
+    if v.shape is None:
+        if first != last:
+            raise mixes_rows(name, "flattens the whole input")
+        return v
+    groups = [[axis] for axis in range(first)], [list(range(first, last + 1))], [[i] for i in range(last + 1, rank)]
+    return merge(name, v, [group for part in groups for group in part])
+
+
+def merge(name: str, v: Vector, groups: Sequence[Sequence[int]]) -> Vector:
+    """Each group of neighbouring axes as one axis."""
+    shape = _shape(v)
+    sizes = tuple(prod(shape[axis] for axis in group) for group in groups)
+    batch = next((place for place, group in enumerate(groups) if v.batch in group), None)
+    if batch is not None and sizes[batch] != 1:
+        raise mixes_rows(name, f"flattens a tensor of shape {shape} together with its batch axis {v.batch}")
+    return Vector(v.steps, sizes, batch)
+
+
+def squeeze(name: str, v: Vector, axes: Sequence[int] | None) -> Vector:
+    """Without the given axes of size 1 (None: all of them but the batch)."""
+    shape = _shape(v)
+    if v.batch is not None and axes is not None and v.batch in axes:
+        raise mixes_rows(name, f"squeezes the batch axis {v.batch}")
+    kept = [axis for axis, size in enumerate(shape)
+            if size != 1 or axis == v.batch or (axes is not None and axis not in axes)]  # fmt: skip
+    return Vector(v.steps, tuple(shape[axis] for axis in kept), None if v.batch is None else kept.index(v.batch))
+
+
+def unsqueeze(v: Vector, places: Sequence[int]) -> Vector:
+    """With new axes of size 1 at the given places of the result."""
+    shape = _shape(v)
+    old = [axis for axis in range(len(shape) + len(places)) if axis not in places]
+    sizes = [1] * (len(shape) + len(places))
+    for axis, size in zip(old, shape, strict=True):
+        sizes[axis] = size
+    return Vector(v.steps, tuple(sizes), None if v.batch is None else old[v.batch])
 
 
 def permute(walk: Walk, name: str, v: Vector, order: Sequence[int]) -> Vector:
@@ -199,10 +253,11 @@ def permute(walk: Walk, name: str, v: Vector, order: Sequence[int]) -> Vector:
     if walk.batch > 1 and order[0] != 0:
         raise ModelError(f"layer {name} moves the batch axis")
     index = np.arange(prod(shape)).reshape(shape).transpose(order)
-    moved = Vector(v.steps, index.shape)
+    batch = None if v.batch is None else order.index(v.batch)
+    moved = Vector(v.steps, index.shape, batch)
     if (np.diff(index.ravel()) == 1).all():
         return moved
-    return _append(walk, name, v, index.shape, Select(name, index.ravel()))
+    return _append(walk, name, moved, index.shape, Select(name, index.ravel()))
 
 
 def refuse_branch(name: str, what: str) -> ModelError:
@@ -224,7 +279,13 @@ def refuse_layer(name: str, what: str) -> ModelError:
 def _append(walk: Walk, name: str, v: Vector, shape: Shape | None, step: Step) -> Vector:
     _check_end(walk, v, f"layer {name}")
     walk.steps.append(step)
-    return Vector(len(walk.steps), shape)
+    return Vector(len(walk.steps), shape, v.batch)
+
+
+def _check_apart(name: str, v: Vector, axis: int) -> None:
+    """Raises ModelError where a layer combines the values along the batch axis."""
+    if v.batch is not None and v.batch == axis:
+        raise mixes_rows(name, f"combines the values along axis {axis}")
 
 
 def _check_end(walk: Walk, v: Vector, what: str) -> None:
@@ -239,7 +300,7 @@ def _known(walk: Walk, v: Vector, size: int) -> Vector:
     if v.shape is not None:
         return v
     walk.inputs = size
-    return Vector(v.steps, (1, size))
+    return Vector(v.steps, (1, size), v.batch)
 
 
 def _shape(v: Vector) -> Shape:
@@ -261,12 +322,14 @@ def _spread(walk: Walk, name: str, v: Vector, other: Shape) -> Vector:
         shape = np.broadcast_shapes(v.shape, other)
     except ValueError:
         raise ModelError(f"layer {name} combines values of shape {v.shape} with a constant of shape {other}") from None
+    batch = None if v.batch is None else v.batch + len(shape) - len(v.shape)
+    if batch is not None and shape[batch] > 1:
+        raise ModelError(f"layer {name} treats the rows of a batch differently: its constant has shape {other}")
+    spread = Vector(v.steps, shape, batch)
     if prod(shape) == prod(v.shape):
-        return Vector(v.steps, shape)
-    if walk.batch > 1:
-        raise ModelError(f"layer {name} treats the rows of a batch differently")
+        return spread
     index = np.broadcast_to(np.arange(prod(v.shape)).reshape(v.shape), shape).ravel()
-    return _append(walk, name, v, shape, Select(name, index))
+    return _append(walk, name, spread, shape, Select(name, index))
 
 
 def _flat(constant: np.ndarray, shape: Shape) -> np.ndarray:
