@@ -227,6 +227,8 @@ def ball_radius(problem: Problem, node: Node, point: np.ndarray) -> float:
     nearest = np.inf
     for row in cell_rows(problem.exact, node.decided, node.flags)[1:]:
         largest = int(abs(row).max())
+        if not any(row[:-1]):
+            continue  # constant in this chart
         a = np.array([float(Fraction(int(v), largest)) for v in row])
         nearest = min(nearest, (a[:-1] @ point + a[-1]) / np.linalg.norm(a[:-1] * inverse))
     return max(float(nearest), 0.0) * problem.ball_unit
