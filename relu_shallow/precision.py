@@ -92,6 +92,7 @@ GENERAL_POSITION = float(np.sqrt(UNIT))  # a smallest singular value above this 
 
 # the tightest feasibility tolerance that HiGHS accepts
 LP_TOLERANCE = 1e-10
+LP_OPTIONS = {"primal_feasibility_tolerance": LP_TOLERANCE, "dual_feasibility_tolerance": LP_TOLERANCE}  # of linprog
 
 
 def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np.ndarray, " limits"]:

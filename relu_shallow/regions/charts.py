@@ -18,7 +18,7 @@ from jaxtyping import Float
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense
-from relu_shallow.precision import rows_error
+from relu_shallow.precision import LP_OPTIONS, rows_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def _whereabouts(A: np.ndarray, c: np.ndarray, radius: float) -> tuple[np.ndarra
         for sign in (1.0, -1.0):
             direction = np.zeros(n)
             direction[axis] = sign
-            found = linprog(direction, A_ub=A, b_ub=c, bounds=[(None, None)] * n, options=LP_OPTIONS)
+            found = linprog(direction, A_ub=A, b_ub=c, bounds=[(None, None)] * n)
             ends.append(float(found.x[axis]) if found.status == 0 else np.nan)
         if np.isfinite(ends).all() and ends[1] > ends[0]:
             center[axis] = (ends[0] + ends[1]) / 2
