@@ -1,49 +1,106 @@
-"""Outputs that are either the old file or the new one, never half of one."""
+"""Outputs that are either the old file or the new one, never half of one, and never one of the inputs."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from relu_shallow.errors import OutputError
 
+AnyPath = str | os.PathLike[str]
 
-def check_writable(path: str | os.PathLike[str]) -> Path:
-    """The path, after checking before any long work that a file can be made there; raises OutputError."""
+_waiting: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("_waiting", default=None)  # of `all_or_none`
+
+
+def check_writable(path: AnyPath) -> Path:
+    """The path, after making and removing a file beside it, before any long work; raises OutputError."""
     target = Path(path)
     if not target.parent.is_dir():
         raise OutputError(f"the output folder {target.parent} does not exist; create it first")
-    if target.is_dir():
-        raise OutputError(f"the output {target} is a folder; name a file in it")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputError(f"the output folder {target.parent} is not writable")
+    try:
+        if target.is_dir():
+            raise OutputError(f"the output {target} is a folder; name a file in it")
+        if target.exists() and not target.is_file():
+            raise OutputError(f"the output {target} is not an ordinary file; name one that can be replaced")
+        _temporary(target).unlink()
+    except OSError as error:
+        raise OutputError(f"the output {target} cannot be written: {error.strerror or error}") from error
     return target
 
 
+def check_apart(outputs: Mapping[str, AnyPath | None], inputs: Mapping[str, AnyPath | None]) -> None:
+    """Raises OutputError where an output would replace an input or another output; keys say what each path is."""
+    before = dict(inputs)
+    for what, path in outputs.items():
+        for other, taken in before.items():
+            if path is not None and taken is not None and _same(Path(path), Path(taken)):
+                raise OutputError(f"{what}, {path}, is {other} itself; name another file")
+        before[what] = path
+
+
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: AnyPath) -> Iterator[Path]:
     """A temporary path beside `path` that becomes `path` only if the block ends without an error.
 
     The temporary name keeps the ending, so that writers which look at it behave as for the target.
     """
     target = check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    waiting = _waiting.get()
+    temporary = _temporary(target)
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
+        _settle(temporary)
+        if waiting is None:
+            temporary.replace(target)
+        else:
+            waiting.append((temporary, target))
     except OSError as error:
         raise OutputError(f"{target} could not be written: {error.strerror or error}; "
                           "nothing that was there before has changed") from error  # fmt: skip
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        if waiting is None or (temporary, target) not in waiting:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """A block in which every `replacing` waits for the block's end, and none takes effect where it fails."""
+    waiting: list[tuple[Path, Path]] = []
+    token = _waiting.set(waiting)
+    try:
+        yield
+        for temporary, target in waiting:
+            try:
+                temporary.replace(target)
+            except OSError as error:
+                raise OutputError(f"{target} could not be written: {error.strerror or error}") from error
+    finally:
+        _waiting.reset(token)
+        for temporary, _ in waiting:
+            temporary.unlink(missing_ok=True)
+
+
+def _settle(temporary: Path) -> None:
+    """Brings the content to the disk and gives the file the permissions of any new file."""
+    with temporary.open("rb+") as written:
+        os.fsync(written.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
+
+
+def _temporary(target: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}.", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    return Path(name)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths name one file, there or not yet."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()

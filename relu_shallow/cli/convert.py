@@ -49,7 +49,7 @@ def command(
     """
     began = perf_counter()
     del engine  # there is one
-    from relu_shallow.atomic import check_writable
+    from relu_shallow.atomic import check_apart, check_writable
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
     from relu_shallow.domain_spec import parse_domain
@@ -57,7 +57,9 @@ def command(
     from relu_shallow.network import named
     from relu_shallow.shallow.store import save_shallow
 
-    target = check_writable(_target(model, out))
+    target = _target(model, out)
+    check_apart({"the output": target}, {"the model": model, **_files_of(domain)})
+    check_writable(target)
     network = load_network(model, trust=trust)
     options = {"no_header": no_header, "columns": columns, "drop": drop}
     region, names = parse_domain(domain, network, read_options=options, announce=say)
@@ -96,16 +98,21 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
 
 
 def _target(model: str, out: str | None) -> Path:
-    """Where the result goes; never over the model itself, which must not be a result already."""
-    from relu_shallow.errors import ModelError, OutputError
+    """Where the result goes; the model must not be a result already."""
+    from relu_shallow.errors import ModelError
     from relu_shallow.shallow.store import ENDING, is_shallow_file
 
     target = Path(out) if out else Path(model).parent / (Path(model).stem + ENDING)
-    if target.exists() and Path(model).exists() and target.samefile(model):
-        raise OutputError(f"the output {target} is the model itself; name another file with -o")
     if Path(model).is_file() and is_shallow_file(model):
         raise ModelError(f"{model} is already a converted network; give the model it was made from")
     return target
+
+
+def _files_of(domain: str) -> dict[str, Path]:
+    """The file that a domain's specification may name, for `check_apart`."""
+    _, _, rest = domain.partition(":")
+    path = rest.partition("@")[2].rpartition(":")[0] if domain.startswith("ball:") else rest
+    return {"the domain's file": Path(path)} if Path(path).is_file() else {}
 
 
 def _print(report: dict[str, Any], shallow: ShallowNetwork) -> None:

@@ -40,9 +40,9 @@ def command(
       relu-shallow explain model.shallow.safetensors patients.csv -o shap.csv --html report.html
     """
     began = perf_counter()
-    from relu_shallow.atomic import check_writable
+    from relu_shallow.atomic import all_or_none, check_apart
     from relu_shallow.cli.progress import EXPLAIN_ADVICE, progress_of
-    from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
+    from relu_shallow.cli.tables import check_page_target, check_table_target, put_table, say_how_matched
     from relu_shallow.data import read_table
     from relu_shallow.explanation import attribution_table, explain_rows, write_attribution
     from relu_shallow.load import load_network
@@ -51,7 +51,11 @@ def command(
     from relu_shallow.shallow.store import is_shallow_file, load_shallow
 
     check_table_target(out, as_json)
-    page = check_writable(html) if html else None
+    page = check_page_target(html) if html else None
+    check_apart(
+        {"the output": out, "the page": page},
+        {"the model": shallow_or_model, "the data": data, "the background": background},
+    )
     table = read_table(data, **options)
     absent = read_table(background, **options) if background else None
     opened = load_shallow(shallow_or_model) if is_shallow_file(shallow_or_model) else load_network(shallow_or_model)
@@ -62,14 +66,15 @@ def command(
         attribution = explain_rows(
             source, table, background=absent, method=method, output=output, time_limit=time_limit, progress=progress
         )
-    if out:
-        write_attribution(attribution, out)
-    else:
-        put_table(None, *attribution_table(attribution))
-    if page:
-        from relu_shallow.report.page import write_page
+    with all_or_none():
+        if out:
+            write_attribution(attribution, out)
+        if page:
+            from relu_shallow.report.page import write_page
 
-        write_page(attribution, source, page)
+            write_page(attribution, source, page)
+    if not out:
+        put_table(None, *attribution_table(attribution))
     _report(attribution, perf_counter() - began, out, as_json)
 
 

@@ -21,10 +21,12 @@ def command(shallow: str, out: str, form: str | None) -> None:
       relu-shallow export model.shallow.safetensors -o regions.csv
       relu-shallow export model.shallow.safetensors -o model.pt2 --form literal
     """
+    from relu_shallow.atomic import check_apart
     from relu_shallow.cli.output import say
     from relu_shallow.export import choose_writer, export_shallow
     from relu_shallow.shallow.store import load_shallow
 
+    check_apart({"the output": out}, {"the converted network": shallow})
     choose_writer(out, form)
     export_shallow(load_shallow(shallow), out, form)
     say(f"{out} written")

@@ -49,6 +49,7 @@ def describe_network(network: Network) -> dict[str, Any]:
         "format": network.source.format,
         "sha256": network.source.sha256,
         "dtype": network.source.dtype,
+        "assumed": network.source.assumed,
         "inputs": network.inputs,
         "outputs": network.outputs,
         "layers": list(network.widths),

@@ -24,6 +24,7 @@ def command(shallow: str, data: str, out: str | None, as_json: bool, **options: 
     Example:
       relu-shallow predict model.shallow.safetensors patients.csv -o predictions.csv
     """
+    from relu_shallow.atomic import check_apart
     from relu_shallow.cli.output import print_json
     from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.data import match_columns, read_table
@@ -31,6 +32,7 @@ def command(shallow: str, data: str, out: str | None, as_json: bool, **options: 
     from relu_shallow.shallow.store import load_shallow
 
     check_table_target(out, as_json)
+    check_apart({"the output": out}, {"the converted network": shallow, "the data": data})
     converted = load_shallow(shallow)
     table = read_table(data, **options)
     X = match_columns(table, converted.network.feature_names)

@@ -1,4 +1,4 @@
-"""Tables that commands write: to the file of -o, or as CSV to stdout."""
+"""Tables and pages that commands write: a table to the file of -o, or as CSV to stdout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from relu_shallow.data import DataTable
+
+PAGES = (".html", ".htm")
 
 
 def check_table_target(out: str | None, as_json: bool) -> None:
@@ -25,6 +27,16 @@ def check_table_target(out: str | None, as_json: bool) -> None:
         return
     if check_writable(out).suffix.lower() not in WRITERS:
         raise OutputError(f"{out}: tables are written as {', '.join(WRITERS)}; choose one of these endings")
+
+
+def check_page_target(html: str) -> Path:
+    """The path of a page, after the same checks."""
+    from relu_shallow.atomic import check_writable
+    from relu_shallow.errors import OutputError
+
+    if Path(html).suffix.lower() not in PAGES:
+        raise OutputError(f"{html}: a page is written as {' or '.join(PAGES)}; choose one of these endings")
+    return check_writable(html)
 
 
 def put_table(out: str | None, names: Sequence[str], columns: Sequence[Any]) -> None:

@@ -276,6 +276,57 @@ def test_an_output_that_would_overwrite_the_model(folder):
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("convert", "model.onnx", "--domain", "data:data.csv", "-o", "data.csv"),
+        ("convert", "model.onnx", "--domain", "ball:0.1@data.csv:0", "-o", "data.csv"),
+        ("explain", "good", "data.csv", "-o", "data.csv"),
+        ("explain", "good", "data.csv", "--background", "more.csv", "-o", "more.csv"),
+        ("explain", "good", "data.csv", "-o", "new.csv", "--html", "new.csv"),
+        ("explain", "page.html", "data.csv", "--html", "page.html"),
+        ("explain", "good", "data.csv", "--html", "link.html"),
+        ("explain", "good", "data.csv", "-o", "out.csv", "--html", "page"),
+        ("predict", "good", "data.csv", "-o", "data.csv"),
+        ("export", "table.npz", "-o", "table.npz"),
+    ],
+    ids=" ".join,
+)
+def test_no_output_replaces_an_input_or_another_output(folder, tmp_path, monkeypatch, words):
+    for name in ("model.onnx", "data.csv", "good"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    for copy in ("page.html", "table.npz"):
+        (tmp_path / copy).write_bytes((folder / "good").read_bytes())
+    (tmp_path / "more.csv").write_text(DATA)
+    (tmp_path / "link.html").symlink_to(tmp_path / "good")
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    refused(run(*words), ".html" if "new.csv" in words or words[-1] == "page" else "itself")
+    assert contents(tmp_path) == before
+
+
+def test_a_table_and_its_page_are_both_written_or_neither(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    out, page = tmp_path / "out.csv", tmp_path / "page.html"
+    out.write_text("before")
+    with monkeypatch.context() as patch:
+        patch.setattr("relu_shallow.report.page.render", full)
+        refused(run("explain", folder / "good", folder / "data.csv", "-o", out, "--html", page), "page.html", "No space")
+    assert contents(tmp_path) == {"out.csv": b"before"}
+    assert run("explain", folder / "good", folder / "data.csv", "-o", out, "--html", page).exit_code == 0
+    assert out.read_text() != "before"
+    assert page.read_text().startswith("<!doctype html>")
+    assert len(contents(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/dev/null"], ids=["too long", "a device"])
+def test_an_output_that_cannot_be_made_is_refused_before_the_search(folder, name, monkeypatch):
+    monkeypatch.setattr("relu_shallow.load.load_network", None)
+    refused(run("convert", folder / "model.onnx", "-o", name), name)
+
+
 @pytest.mark.parametrize("out", ["out.xlsx", "out", "."])
 def test_a_table_format_that_is_not_known(out, folder, tmp_path):
     refused(run("predict", folder / "good", folder / "data.csv", "-o", tmp_path / out))
