@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from relu_shallow.data import DataTable, frame_table, match_columns
+from relu_shallow.data import DataTable, columns_by_name, frame_table, match_columns
 from relu_shallow.domain import contains
 from relu_shallow.errors import DataError
 from relu_shallow.explanation.attribution import EXACT, LOCAL, Attribution, shap_explanation, with_exact
@@ -19,7 +19,7 @@ from relu_shallow.explanation.exact import MOST_FEATURES, Progress, differing_fe
 from relu_shallow.explanation.local import certified, local_values
 from relu_shallow.explanation.model import boundary_distance, local_model
 from relu_shallow.network import Network
-from relu_shallow.shallow.table import ShallowNetwork, as_points
+from relu_shallow.shallow.table import ShallowNetwork, as_points, refuse_overflow, refuse_rows
 
 Rows = Bool[np.ndarray, " rows"]
 
@@ -44,6 +44,7 @@ def explain(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # rows that overflow are refused by number
 def explain_rows(
     source: ShallowNetwork | Network,
     X: Any,
@@ -68,8 +69,10 @@ def explain_rows(
     if method not in METHODS:
         raise DataError(f"there is no method {method!r}; the methods are {', '.join(METHODS)}")
     network = source if isinstance(source, Network) else source.network
+    X, background = _table(X), _table(background)
     rows = _rows(X, network)
-    chosen = _background(source, rows, background)
+    refuse_overflow(network, rows, "the data")
+    chosen = _background(source, rows, _aligned(background, X, network))
     outputs = _outputs(network, output)
     model = local_model(source, rows, outputs)
     proved = certified(network, model, rows, chosen)
@@ -91,7 +94,10 @@ def explain_rows(
     )
     todo = np.flatnonzero(METHODS[method](~proved, rows, chosen))
     phi = exact_values(network, rows[todo], chosen, outputs, deadline=deadline, progress=progress)
-    return with_exact(local, todo[: len(phi)], phi)
+    found = with_exact(local, todo[: len(phi)], phi)
+    held = np.isfinite(found.phi).all(axis=(1, 2)) & np.isfinite(found.gap).all(axis=1)
+    refuse_rows(~held, "the data")
+    return found
 
 
 def _enumerate_none(unproved: Rows, X: Float[np.ndarray, "rows inputs"], background: Background) -> Rows:  # noqa: ARG001
@@ -134,24 +140,44 @@ def opened(model: Any, trust: Sequence[str] = ()) -> ShallowNetwork | Network:
     return load_network(model, trust=trust)
 
 
+def _table(X: Any) -> Any:
+    """X, a data frame as a DataTable."""
+    return frame_table(X) if hasattr(X, "columns") and not isinstance(X, DataTable) else X
+
+
 def _rows(X: Any, network: Network) -> Float[np.ndarray, "rows inputs"]:
     """X as finite rows in the network's order: by name where it has column names."""
-    if isinstance(X, DataTable):
-        return match_columns(X, network.feature_names)
-    if hasattr(X, "columns"):
-        return match_columns(frame_table(X), network.feature_names)
-    return as_points(X, network.inputs)
+    return match_columns(X, network.feature_names) if isinstance(X, DataTable) else as_points(X, network.inputs)
+
+
+def _aligned(background: Any, X: Any, network: Network) -> Any:
+    """The background with its columns in the order of X's, where both have names and X is taken by position."""
+    if not (isinstance(background, DataTable) and isinstance(X, DataTable) and background.named and X.named):
+        return background
+    by_position = columns_by_name(X, network.feature_names) is None
+    names = X.names if by_position else network.feature_names
+    order = columns_by_name(background, names)
+    if order is None:
+        raise DataError(
+            f"the background's columns are {', '.join(background.names[:12])}, but the data is taken by "
+            f"{', '.join(names[:12])}; give both the same names"
+        )
+    values = background.values[:, order]
+    faults = tuple(background.faults[i] for i in order) if background.faults else ()
+    return DataTable(tuple(network.feature_names), values, faults)
 
 
 def _background(source: ShallowNetwork | Network, rows: Float[np.ndarray, "rows inputs"], given: Any) -> Background:
     """The background to use; raises DataError where a row of it lies outside the converted domain."""
+    network = source if isinstance(source, Network) else source.network
     if isinstance(given, Background):
         points, chosen = as_points(given.X, rows.shape[1]), given
     elif given is None:
         return shrink(rows)  # rows outside the domain are refused with the rows themselves
     else:
-        points = _rows(given, source if isinstance(source, Network) else source.network)
+        points = _rows(given, network)
         chosen = distinct_rows(points)
+    refuse_overflow(network, points, "the background")
     if isinstance(source, ShallowNetwork):
         outside = np.flatnonzero(~contains(source.domain, points))
         if len(outside):

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from relu_shallow.domain import Domain, contains
 from relu_shallow.errors import DataError, OutputError
-from relu_shallow.network import Network, activation_patterns
+from relu_shallow.network import Network, activation_patterns, preactivations
+from relu_shallow.precision import SAFE_EXPONENT
 from relu_shallow.regions.partition import Effort, Level, unpack
 from relu_shallow.shallow.trie import Trie, path, walk
 
@@ -119,9 +120,11 @@ class ShallowNetwork:
     def __call__(self, X: object) -> Float[np.ndarray, "points outputs"]:
         """Outputs before the head; raises DataError outside the converted domain or outside a partial list."""
         points = as_points(X, self.network.inputs)
+        refuse_overflow(self.network, points, "the data")
         total = np.zeros((len(points), self.network.outputs))
         for table, region in zip(self.tables, regions_of(self, points), strict=True):
             total += table.values(points, region)
+        refuse_rows(np.asarray(~np.isfinite(total).all(axis=1)), "the data")
         return total
 
 
@@ -139,6 +142,28 @@ def as_points(X: object, inputs: int) -> Float[np.ndarray, "points inputs"]:
     if len(bad):
         raise DataError(f"row {bad[0]} of the data holds NaN or infinity ({len(bad)} such rows)")
     return points
+
+
+def refuse_overflow(network: Network, X: Float[np.ndarray, "points inputs"], what: str) -> None:
+    """Raises DataError where float64 does not hold the network's values at a row of X."""
+    # weights that a search accepts take a value to at most 2^SAFE_EXPONENT times its size
+    large = np.flatnonzero(np.abs(X).max(axis=1) > 2.0 ** (np.finfo(np.float64).maxexp - 4 - SAFE_EXPONENT))
+    if not len(large):
+        return
+    lost = np.zeros(len(X), dtype=bool)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for z in preactivations(network, X[large]):
+            lost[large] |= ~np.isfinite(z).all(axis=1)
+    refuse_rows(lost, what)
+
+
+def refuse_rows(lost: Bool[np.ndarray, " points"], what: str) -> None:
+    """Raises DataError that names the first of the rows at which the network overflows."""
+    if lost.any():
+        raise DataError(
+            f"row {np.argmax(lost)} of {what} holds values so large that the network overflows ({lost.sum()} of "
+            f"{len(lost)} rows do); leave such rows out, or scale the data as the network expects"
+        )
 
 
 def regions_of(shallow: ShallowNetwork, X: Float[np.ndarray, "points inputs"]) -> list[Int[np.ndarray, " points"]]:

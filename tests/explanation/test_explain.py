@@ -7,7 +7,7 @@ from shapley_reference import random_network
 
 import relu_shallow as rs
 from relu_shallow.data import DataTable, read_table
-from relu_shallow.domain import Box, Polytope
+from relu_shallow.domain import Box, Polytope, WholeSpace
 from relu_shallow.errors import DataError, OutputError
 from relu_shallow.explanation import (
     FORMATS,
@@ -19,7 +19,7 @@ from relu_shallow.explanation import (
     max_additivity_gap,
     write_attribution,
 )
-from relu_shallow.network import named
+from relu_shallow.network import from_layers, named
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 
@@ -214,3 +214,44 @@ def test_an_unknown_ending_of_the_output_lists_the_known_ones(network, tmp_path)
 def test_a_region_without_a_boundary_is_null_in_json(tmp_path):
     write_attribution(explain_rows(NAMED["linear"].network, np.eye(2)), tmp_path / "shap.json")
     assert json.loads((tmp_path / "shap.json").read_text())["rows"][0]["distance"] is None
+
+
+def test_rows_at_which_the_network_overflows_are_refused_by_number():
+    network = random_network(6, (2, 4, 3, 1))
+    source = shallow_network(enumerate_regions(network, WholeSpace()))
+    huge, fine = np.array([[1.0, 1.0], [1.6e308, 1.6e308], [1.6e308, -1.6e308], [-1.6e308, 1.6e308]]), np.eye(2)
+    steep = from_layers([(np.full((2, 2), 1e200), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    for model in (network, source):
+        for method in METHODS:
+            with pytest.raises(DataError, match=r"row [123] of the data .*so large that the network overflows"):
+                explain_rows(model, huge, background=fine, method=method)
+            with pytest.raises(DataError, match=r"row [123] of the background .*overflows"):
+                explain_rows(model, fine, background=huge, method=method)
+    with pytest.raises(DataError, match=r"row [123] of the data .*overflows"):
+        source(huge)
+    with pytest.raises(DataError, match=r"row 0 of the data .*overflows"):
+        explain_rows(steep, np.full((1, 2), 1e109), background=fine)
+    assert np.isfinite(explain_rows(network, fine * 1e100, background=fine).phi).all()
+
+
+@pytest.mark.parametrize("names", [(), ("a", "b"), ("c", "d")], ids=["nameless", "named", "named otherwise"])
+def test_a_background_frame_in_another_order_is_aligned_with_the_data_by_name(names):
+    import pandas as pd
+
+    network = named(random_network(7, (2, 5, 1)), names)
+    data = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, -4.0]})
+    background = pd.DataFrame({"B": [10.0, 11.0], "a": [0.0, 0.5]})
+    found = explain_rows(network, data, background=background)
+    wanted = explain_rows(network, data.to_numpy(), background=background[["a", "B"]].to_numpy())
+    np.testing.assert_array_equal(found.background.X, wanted.background.X)
+    np.testing.assert_array_equal(found.phi, wanted.phi)
+
+
+def test_a_background_frame_of_other_names_is_refused():
+    import pandas as pd
+
+    network, data = random_network(7, (2, 5, 1)), pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, -4.0]})
+    for other in (["a", "c"], ["c", "d"]):
+        with pytest.raises(DataError, match="give both the same names"):
+            explain_rows(network, data, background=data.set_axis(other, axis=1))
+    assert explain_rows(network, data, background=data.to_numpy()).background.X.shape == (2, 2)
