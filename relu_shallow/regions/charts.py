@@ -128,7 +128,7 @@ def _whereabouts(A: np.ndarray, c: np.ndarray, radius: float) -> tuple[np.ndarra
         for sign in (1.0, -1.0):
             direction = np.zeros(n)
             direction[axis] = sign
-            found = linprog(direction, A_ub=A, b_ub=c, bounds=[(None, None)] * n)
+            found = linprog(direction, A_ub=A, b_ub=c, bounds=[(None, None)] * n, options=LP_OPTIONS)
             ends.append(float(found.x[axis]) if found.status == 0 else np.nan)
         if np.isfinite(ends).all() and ends[1] > ends[0]:
             center[axis] = (ends[0] + ends[1]) / 2
