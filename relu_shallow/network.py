@@ -44,12 +44,16 @@ class Gate:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network came from: file name (no folder), format, SHA-256 of the file, precision of its weights."""
+    """Where a network came from: file name (no folder), format, SHA-256 of the file, precision of its weights.
+
+    `assumed` says what the file itself left open, such as the order of its layers, and how it was read.
+    """
 
     name: str = "memory"
     format: str = "python"
     sha256: str = ""
     dtype: str = "float64"
+    assumed: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,7 @@ def walk_assumed(walk: Walk, v: Vector, root: object, what: str) -> Vector:
     for name, layer in order:
         v = walk_layers(walk, name, v, layer) if layer is not None else gate(walk, name, v, 0.0)
     said = " -> ".join(name if layer is None else f"{name} ({type(layer).__name__})" for name, layer in order)
+    walk.assumed = f"class {class_path(root)} was not imported; order of its layers: {said}"
     say(f"{what}: class {class_path(root)} was not imported and none of its code was run; assumed from its layers: "
         f"{said}. {_instead(root)}")  # fmt: skip
     return v

@@ -57,6 +57,7 @@ def read_onnx(file: ModelFile) -> Network:
 
 def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int, axis: int | None) -> Network:
     walk = Walk(batch=batch)
+    walk.assumed = f"the first axis of the input, {batch}, is the batch" if batch > 1 else ""
     values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape, axis)}
     for node in graph.nodes:
         for name in node.inputs:

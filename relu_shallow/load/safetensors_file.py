@@ -32,6 +32,7 @@ def read_safetensors(file: ModelFile) -> Network:
     if CONVERTED in metadata:
         raise ModelError(f"{file.name} is a network converted by relu-shallow already, not a model to convert; "
                          "read it with inspect, verify, predict or explain")  # fmt: skip
+    tensors = {**tensors, **_aliases(file, tensors, metadata)}
     walk, v = Walk(), Vector(0, None)
     if "chain" in metadata:
         for word in _declared(file, metadata["chain"]):
@@ -39,6 +40,22 @@ def read_safetensors(file: ModelFile) -> Network:
     else:
         v = walk_state_dict(walk, v, tensors, file.name, ordered=False)
     return assemble(finish(walk, v, file.name), source_of(walk, file.name, "safetensors", file.sha256))
+
+
+def _aliases(
+    file: ModelFile, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Tensors kept once under another name: safetensors' save_model says so in the metadata, name by name."""
+    found = {}
+    for name, kept in metadata.items():
+        if name in tensors or not isinstance(kept, str):
+            continue
+        if kept in tensors:
+            found[name] = tensors[kept]
+        elif name.endswith((".weight", ".bias")):
+            raise ModelError(f"the metadata of {file.name} says that {name} is kept as {kept}, which is not in the "
+                             "file; save the model again")  # fmt: skip
+    return found
 
 
 def _content(file: ModelFile) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -30,8 +30,9 @@ def walk_state_dict(walk: Walk, v: Vector, tensors: Mapping[str, np.ndarray], wh
         shapes = ", ".join(f"{name} {layers[name].shape}" for name in layers)
         raise ModelError(f"{what} holds linear layers whose shapes do not make one chain: {shapes}. {INSTEAD}")
     sizes = [layers[order[0]].shape[1], *(layers[name].shape[0] for name in order)]
-    say(f"{what}: inferred from tensor names and shapes: {' -> '.join(map(str, sizes))} with ReLU between linear "
-        f"layers ({', '.join(order)}) and none at the end")  # fmt: skip
+    walk.assumed = (f"from tensor names and shapes: {' -> '.join(map(str, sizes))} with ReLU between linear "
+                    f"layers ({', '.join(order)}) and none at the end")  # fmt: skip
+    say(f"{what}: inferred {walk.assumed}")
     for place, name in enumerate(order):
         v = linear(walk, name, v, layers[name], tensors.get(_key(name, "bias")))
         v = v if place == len(order) - 1 else gate(walk, f"ReLU after {name}", v, 0.0)

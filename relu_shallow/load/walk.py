@@ -42,6 +42,7 @@ class Walk:
     inputs: int | None = None
     steps: list[Step] = field(default_factory=list)
     dtypes: list[str] = field(default_factory=list)
+    assumed: str = ""  # what the file leaves open, and how it is read
     batch: int = 1  # a batch size above 1 that the file fixes; it is read as "any number of rows"
 
 
@@ -64,7 +65,7 @@ def finish(walk: Walk, output: object, what: str) -> Chain:
 def source_of(walk: Walk, name: str, form: str, sha256: str) -> Source:
     """The record of where the walked model came from; its precision is that of its widest weights."""
     widest = max(walk.dtypes, key=lambda dtype: np.dtype(dtype).itemsize, default="float64")
-    return Source(name, form, sha256, widest)
+    return Source(name, form, sha256, widest, walk.assumed)
 
 
 def linear(walk: Walk, name: str, v: Vector, W: Array, b: Array = None) -> Vector:

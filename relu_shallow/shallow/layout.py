@@ -11,7 +11,7 @@ import numpy as np
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import FormatError
 from relu_shallow.network import HEADS, Affine, Gate, Matrix, Network, Source
-from relu_shallow.regions.partition import LEVELS, Effort
+from relu_shallow.regions.partition import GRANTED, LEVELS, Effort, pack, unpack
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import Trie
 
@@ -153,6 +153,8 @@ def _get_table(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Net
     network = whole if own is None else _get_network(arrays, f"{prefix}.network", own)
     bits = _array(arrays, f"{prefix}.bits", (None, max(-(-network.neurons // 8), 1)), np.uint8)
     regions = len(bits)
+    if not np.array_equal(pack(unpack(bits, network.neurons)), bits):
+        raise FormatError(f"{prefix}.bits sets bits beyond those of its {network.neurons} neurons")
     radii = _array(arrays, f"{prefix}.radii", (regions,), np.float64)
     if regions < 1 or not (radii >= 0).all():  # a NaN is not >= 0; an infinite radius is
         raise FormatError(f"{prefix} holds no region, or an inscribed radius that is negative or NaN")
@@ -200,6 +202,8 @@ def _get_completeness(about: Mapping[str, Any]) -> Completeness:
     level = _field(about, "level", str)
     if level not in LEVELS:
         raise FormatError(f"it claims the unknown level {level!r}")
+    if level not in GRANTED:
+        raise FormatError(f"it claims the level {level!r}, for which this version of relu-shallow stores no proof")
     given = _field(about, "effort", dict)
     effort = {entry.name: given.get(entry.name) for entry in fields(Effort)}
     numbers = all(isinstance(value, int | float) and 0 <= value < float("inf") for value in effort.values())
@@ -209,7 +213,7 @@ def _get_completeness(about: Mapping[str, Any]) -> Completeness:
 
 
 def _source(about: Mapping[str, Any]) -> Source:
-    given = _field(about, "source", dict)
+    given = {"assumed": "", **_field(about, "source", dict)}
     if set(given) != {entry.name for entry in fields(Source)} or not all(isinstance(v, str) for v in given.values()):
         raise FormatError("its record of the original model is damaged")
     return Source(**given)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from framework_agreement import Loaded
-from safetensors.torch import save_file
+from safetensors.torch import save_file, save_model
 from test_load_torch import normalised, running, sequences
 from torch import nn
 
@@ -90,3 +90,18 @@ def test_a_converted_file_is_told_from_a_model(tmp_path):
     save_file({"0.weight": torch.zeros(2, 2)}, tmp_path / "m.shallow.safetensors", {"relu_shallow": "{}"})
     with pytest.raises(ModelError, match="converted by relu-shallow already"):
         load_network(tmp_path / "m.shallow.safetensors")
+
+
+def test_a_layer_used_twice_and_kept_once_is_read_twice(tmp_path, monkeypatch):
+    twice = nn.Linear(4, 4)
+    module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(4, 2)).double()
+    save_model(module, str(tmp_path / "m.safetensors"))
+    loaded = Loaded(monkeypatch, "safetensors_file", tmp_path / "m.safetensors")
+    assert loaded.network.widths == (4, 4, 4)
+    loaded.assert_same(running(module), UNIT)
+
+
+def test_an_alias_of_a_tensor_that_is_not_there_is_refused(tmp_path):
+    save_file({"0.weight": torch.zeros(2, 2)}, tmp_path / "m.safetensors", {"2.weight": "1.weight"})
+    with pytest.raises(ModelError, match=r"2\.weight is kept as 1\.weight, which is not in the file"):
+        load_network(tmp_path / "m.safetensors")
