@@ -8,7 +8,7 @@ import numpy as np
 
 KINDS = (
     "plain", "zero biases", "integers", "duplicates", "negated", "parallel", "rounded", "dead", "scales", "float32",
-    "float16", "zero weights", "width one", "one input", "thin",
+    "float16", "zero weights", "width one", "one input", "thin", "an ulp apart", "touching a face",
 )  # fmt: skip
 
 
@@ -52,6 +52,16 @@ def _spoil(kind, W, b, r):
         W, b = W.astype(np.float16).astype(float), b.astype(np.float16).astype(float)
     elif kind == "zero weights":
         W[r.random(W.shape) < 0.6] = 0.0
+    elif kind == "an ulp apart":  # and told apart in the next layer: rows below their own rounding
+        i = 0 if k != 0 else len(b) - 1
+        W[i], b[i] = W[k] * (1 + 2.0**-52), b[k] * (1 + float(r.choice([0.0, 2.0**-52, 1e-13])))
+        if W.shape[1] > 1:
+            W[:, 0] = -W[:, -1] * (1 + float(r.choice([0.0, 2.0**-52])))
+    elif kind == "touching a face":  # of the box [-1, 1]^n, to within a few units in the last place
+        W[k] = 0.0
+        W[k, int(r.integers(W.shape[1]))] = float(r.choice([1.0, -1.0, 0.3]))
+        near = 1 + float(r.choice([0.0, 2.0**-52, -1e-15, 1e-14, -1e-13]))
+        b[k] = abs(W[k]).sum() * float(r.choice([1.0, -1.0])) * near
     elif kind == "thin":
         W[k], b[k] = W[j], b[j] + 10.0 ** -float(r.integers(6, 15))
     return W, b

@@ -37,8 +37,11 @@ def strictly_feasible(rows: list[list[Fraction]]) -> bool:
     return all(row[0] > 0 for row in rows)
 
 
-def regions(layers, box=None) -> set[tuple[int, ...]]:
-    """Every activation pattern with a full-dimensional cell, on a box [(lo, hi), ...] or on the whole space."""
+def regions(layers, box=None, half_spaces=()) -> set[tuple[int, ...]]:
+    """Every activation pattern with a full-dimensional cell, on a box [(lo, hi), ...] or on the whole space.
+
+    Each further half-space (a_1, .., a_n, c) is a . x <= c.
+    """
     exact = [([[Fraction(float(v)) for v in row] for row in W], [Fraction(float(v)) for v in b]) for W, b in layers]
     n = len(exact[0][0][0])
     domain = []
@@ -46,7 +49,10 @@ def regions(layers, box=None) -> set[tuple[int, ...]]:
         unit = [Fraction(int(k == axis)) for k in range(n)]
         domain.append([*unit, -Fraction(float(lo))])
         domain.append([*(-u for u in unit), Fraction(float(hi))])
+    domain += [[*(-Fraction(float(a)) for a in row[:-1]), Fraction(float(row[-1]))] for row in half_spaces]
     found: set[tuple[int, ...]] = set()
+    if not strictly_feasible(domain):
+        return found
 
     def visit(layer: int, below: list[list[Fraction]], pattern: tuple[int, ...], rows: list[list[Fraction]]) -> None:
         W, b = exact[layer]

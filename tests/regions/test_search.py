@@ -37,6 +37,52 @@ def test_hard_networks_agree_with_exact_rationals_pattern_for_pattern(kind, seed
     assert listed(enumerate_regions(from_layers(pairs), WholeSpace())) == regions(pairs)
 
 
+@pytest.mark.parametrize("kind", ["plain", "zero biases", "integers", "an ulp apart"])
+@pytest.mark.parametrize("seed", range(5))
+def test_polytopes_agree_with_exact_rationals_pattern_for_pattern(kind, seed):
+    pairs, r = layers(kind, seed), np.random.default_rng(seed)
+    n = pairs[0][0].shape[1]
+    A = np.concatenate([r.normal(size=(2, n)), np.round(r.normal(size=(1, n)) * 2) / 2 + np.eye(1, n)])
+    pairs[0][0][0], pairs[0][1][0] = A[0] / 3, -0.1  # a neuron parallel to a face
+    c = np.array([0.3 + 10.0 ** -float(r.integers(1, 17)), 1.0, 0.5])
+    if seed % 2:  # bounded, and far from the origin
+        A, c = np.concatenate([A, np.eye(n), -np.eye(n)]), np.concatenate([c, np.full(n, 1e3), np.full(n, -999.0)])
+        c[:3] += A[:3].sum(axis=1) * 999.5
+        pairs[0][1][:] -= pairs[0][0].sum(axis=1) * 999.5
+    expected = regions(pairs, half_spaces=np.column_stack([A, c]))
+    if expected:
+        assert listed(enumerate_regions(from_layers(pairs), Polytope(A, c))) == expected
+    else:
+        with pytest.raises(DomainError, match="interior"):
+            enumerate_regions(from_layers(pairs), Polytope(A, c))
+
+
+@pytest.mark.parametrize(("off", "gap"), [(1e3, 1e-13), (1e3, 3e-15), (1e6, 1e-10), (1e9, 0.0)])
+def test_a_polytope_far_away_keeps_its_thin_corner(off, gap):
+    """x1 >= -1, off <= x2 <= off + 1, x1 + x2 <= off, and relu(x1 + gap): constants that cancel."""
+    A, c = [[-1.0, 0.0], [0.0, -1.0], [0.0, 1.0], [1.0, 1.0]], [1.0, -off, off + 1, off]
+    pairs = [(np.array([[1.0, 0.0]]), np.array([gap])), (np.eye(1), np.zeros(1))]
+    expected = regions(pairs, half_spaces=np.column_stack([A, c]))
+    assert listed(enumerate_regions(from_layers(pairs), Polytope(A, c))) == expected
+
+
+def test_a_limit_on_the_whole_space_counts_each_region_once():
+    network = random_network((3, 12, 1))
+    assert enumerate_regions(network, WholeSpace(), max_regions=300).complete
+    part = enumerate_regions(network, WholeSpace(), max_regions=298)
+    assert (part.regions, part.complete) == (298, False)
+
+
+def test_a_single_point_is_decided_exactly():
+    x = np.array([0.1, 0.2, 0.3])
+    W = np.array([[1.0, 1.0, 1.0], [-1.0, -1.0, -1.0], [3.0, 0.0, -1.0]])
+    b = -(W @ x)  # rounded: the exact signs are those of the rounding error
+    network = from_layers([(W, b), (np.ones((1, 3)), np.zeros(1))])
+    exact = [sum(Fraction(w) * Fraction(v) for w, v in zip(row, x, strict=True)) + Fraction(c) > 0
+             for row, c in zip(W, b, strict=True)]  # fmt: skip
+    assert enumerate_regions(network, Box(x, x)).patterns[0].tolist() == exact
+
+
 def test_the_rational_reference_can_tell_flat_from_full():
     half = [[Fraction(v) for v in row] for row in ([1, 0, 0], [-1, 0, 0], [0, 1, 1], [0, -1, 1])]
     assert not strictly_feasible(half)  # x > 0, x < 0, |y| < 1
