@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from time import perf_counter
 from typing import Any
 
 from relu_shallow.compilation import ensure_compiled
-from relu_shallow.domain import Box, Domain, WholeSpace, fit
-from relu_shallow.errors import OutputError
+from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
+from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.load import load_network
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
@@ -42,7 +43,8 @@ def convert(
 
     With `max_regions` or `time_limit` (seconds) the list may be partial; `completeness` says so. `workers` is the
     number of threads (all usable cores by default) and `progress` is called with the regions found so far. `trust`
-    names classes that a pickle may hold. Raises ModelError, DomainError, or OutputError where nothing was found.
+    names classes that a pickle may hold. Raises ModelError, DomainError, UsageError for a limit that is none, or
+    OutputError where nothing was found.
     """
     return convert_timed(
         model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, trust=trust,
@@ -64,6 +66,7 @@ def convert_timed(
 ) -> tuple[ShallowNetwork, Seconds]:
     """What `convert` gives, and how long its steps took; `announce` is told when the kernel has to be compiled."""
     began = perf_counter()
+    _check(domain, {"max_regions": max_regions, "workers": workers}, time_limit)
     network = load_network(model, trust=trust)
     domain = fit(domain, network.inputs)
     loaded = perf_counter()
@@ -73,7 +76,7 @@ def convert_timed(
         network,
         domain,
         lp=lp,
-        workers=workers or usable_cores(),
+        workers=usable_cores() if workers is None else workers,
         max_regions=max_regions,
         time_limit=time_limit,
         progress=progress,
@@ -88,3 +91,16 @@ def convert_timed(
 def usable_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check(domain: object, counts: Mapping[str, Any], time_limit: Any) -> None:
+    """Raises before any work where a domain or a limit is not one; annotations are not enforced at run time."""
+    if not isinstance(domain, WholeSpace | Box | Polytope):
+        raise DomainError(f"a domain is a Box (as Box(-1, 1)), a Polytope or WholeSpace(), got {domain!r:.60}")
+    for name, number in counts.items():
+        whole = isinstance(number, Integral) and not isinstance(number, bool)
+        if number is not None and not (whole and number >= 1):
+            raise UsageError(f"{name} must be a whole number of at least 1, or None, got {number!r:.60}")
+    seconds = isinstance(time_limit, Real) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (seconds and time_limit > 0):
+        raise UsageError(f"time_limit must be a positive number of seconds, or None, got {time_limit!r:.60}")

@@ -5,6 +5,10 @@ class ReluShallowError(Exception):
     """Something the user can mend: the message says what was given, what was expected and what to do next."""
 
 
+class UsageError(ReluShallowError):
+    """An argument of a call that is out of its range or of another kind; the command line refuses these by itself."""
+
+
 class ModelError(ReluShallowError):
     """A model file that cannot be read safely, or a layer that has no linear regions."""
 

@@ -313,7 +313,8 @@ def test_a_table_and_its_page_are_both_written_or_neither(folder, tmp_path, monk
     out.write_text("before")
     with monkeypatch.context() as patch:
         patch.setattr("relu_shallow.report.page.render", full)
-        refused(run("explain", folder / "good", folder / "data.csv", "-o", out, "--html", page), "page.html", "No space")
+        result = run("explain", folder / "good", folder / "data.csv", "-o", out, "--html", page)
+    refused(result, "page.html", "No space")
     assert contents(tmp_path) == {"out.csv": b"before"}
     assert run("explain", folder / "good", folder / "data.csv", "-o", out, "--html", page).exit_code == 0
     assert out.read_text() != "before"
