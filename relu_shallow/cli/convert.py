@@ -93,6 +93,7 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
         "lps": known.effort.lps,
         "seconds": {"load": seconds.load, "compile": seconds.compile, "enumerate": seconds.enumerate},
         "modules": [table.regions for table in shallow.tables],
+        "assumed": network.source.assumed,
         "output": str(output),
     }
 

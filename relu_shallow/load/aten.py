@@ -20,6 +20,7 @@ from relu_shallow.load.walk import (
     Vector,
     Walk,
     batch_norm,
+    by_channel,
     divide,
     flatten,
     gate,
@@ -164,7 +165,7 @@ def _leaky_relu(walk: Walk, name: str, x: Any, negative_slope: Any = 0.01, inpla
 
 
 def _prelu(walk: Walk, name: str, x: Any, weight: Any) -> Vector:
-    return gate(walk, name, x, weight)
+    return gate(walk, name, x, by_channel(x, weight))
 
 
 def _head(kind: Head) -> Operation:
@@ -192,7 +193,7 @@ def _sizes(shape: Sequence[Any]) -> list[Any]:
 
 
 def _flatten(walk: Walk, name: str, x: Any, start_dim: Any = 0, end_dim: Any = -1) -> Vector:
-    return flatten(walk, name, x, int(start_dim), int(end_dim))
+    return flatten(name, x, int(start_dim), int(end_dim))
 
 
 def _squeeze(walk: Walk, name: str, x: Any, dim: Any = None) -> Vector:
@@ -245,7 +246,8 @@ SYMBOLIC: dict[str, Operation] = {
     "subtract": _sub, "rsub": lambda walk, name, a, b, alpha=1: _sub(walk, name, b, a, alpha),
     "div": _div, "truediv": _div, "itruediv": _div, "divide": _div, "true_divide": _div,
     "neg": lambda walk, name, v: scale(walk, name, v, -1.0),
-    "relu": _relu, "leaky_relu": _leaky_relu, "prelu": _prelu, "_prelu_kernel": _prelu,
+    "relu": _relu, "leaky_relu": _leaky_relu, "prelu": _prelu,
+    "_prelu_kernel": lambda walk, name, x, weight: gate(walk, name, x, weight),
     "batch_norm": _batch_norm, "_native_batch_norm_legit_no_training": _no_training,
     "dropout": _dropout, "feature_dropout": _dropout, "alpha_dropout": _dropout,
     "sigmoid": _head("sigmoid"), "tanh": _head("tanh"),
@@ -284,7 +286,8 @@ CONSTANT: dict[str, Operation] = {
     "reshape": lambda a, shape: np.reshape(a, shape), "view": lambda a, shape: np.reshape(a, shape),
     "unsqueeze": np.expand_dims, "squeeze": np.squeeze,
     "clone": _identity, "detach": _identity, "contiguous": _identity, "lift_fresh_copy": _identity,
-    "NumToTensor": _identity, "Int": lambda a: a if isinstance(a, Size) else int(a), "Float": float, "Bool": bool, "ScalarImplicit": _identity,
+    "NumToTensor": _identity, "Int": lambda a: a if isinstance(a, Size) else int(a),
+    "Float": float, "Bool": bool, "ScalarImplicit": _identity,
     "IntImplicit": _identity, "FloatImplicit": _identity, "to": _identity,
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "gt": operator.gt, "le": operator.le, "ge": operator.ge,
     "__is__": operator.is_, "__isnot__": operator.is_not, "__not__": operator.not_,
@@ -294,9 +297,13 @@ CONSTANT: dict[str, Operation] = {
     "__getitem__": operator.getitem,
 }  # fmt: skip
 
+
+def _functional_softmax(kind: Head) -> Operation:
+    return lambda walk, name, x, dim=None, _stacklevel=3, dtype=None: _softmax(kind)(walk, name, x, dim)
+
+
 # torch.nn.functional's own signatures where they differ from the operation of the same name
 FUNCTIONAL: dict[str, Operation] = {
     "batch_norm": _functional_batch_norm,
-    "softmax": lambda walk, name, x, dim=None, _stacklevel=3, dtype=None: _softmax("softmax")(walk, name, x, dim),
-    "log_softmax": lambda walk, name, x, dim=None, _stacklevel=3, dtype=None: _softmax("log_softmax")(walk, name, x, dim),
+    "softmax": _functional_softmax("softmax"), "log_softmax": _functional_softmax("log_softmax"),
 }

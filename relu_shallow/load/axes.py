@@ -27,7 +27,7 @@ UNKNOWN = Size("the size of the input, which no layer has told yet")
 def mixes_rows(name: str, what: str) -> ModelError:
     """The error for an operation after which a row's output depends on the other rows, or may."""
     return ModelError(f"layer {name} {what}, which mixes the rows of a batch: a network is read as a function of one "
-                      "row. Leave that operation out of the model, or export it to ONNX with a fixed batch of 1")  # fmt: skip
+                      "row. Leave that out of the model, or export it to ONNX with a fixed batch of 1")  # fmt: skip
 
 
 def reshaped(

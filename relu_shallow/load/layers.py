@@ -17,6 +17,7 @@ from relu_shallow.load.walk import (
     Vector,
     Walk,
     batch_norm,
+    by_channel,
     flatten,
     gate,
     head,
@@ -120,7 +121,7 @@ def _unchanged(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
 
 
 def _flatten(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
-    return flatten(walk, name, v, _option(layer, "start_dim", 1), _option(layer, "end_dim", -1))
+    return flatten(name, v, _option(layer, "start_dim", 1), _option(layer, "end_dim", -1))
 
 
 def _relu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
@@ -135,7 +136,7 @@ def _prelu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
     slopes = parameter(layer, "weight")
     if slopes is None:
         raise ModelError(f"layer {name} is a PReLU without slopes")
-    return gate(walk, name, v, slopes)
+    return gate(walk, name, v, by_channel(v, slopes))
 
 
 def _batch_norm(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:

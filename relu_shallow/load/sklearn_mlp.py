@@ -20,9 +20,9 @@ def read_sklearn(model: Any) -> Network:
     """The network of a fitted multi-layer perceptron; its feature names are kept."""
     what = type(model).__name__
     if type(model).__module__ != MODULE or {"predict", "predict_proba"} & set(vars(model)):
-        raise ModelError(f"{type(model).__module__}.{what} is changed from scikit-learn's own and may predict otherwise; "
-                         "only MLPClassifier and MLPRegressor themselves are read. Fit one of them, or give the "
-                         "network as relu_shallow.Network")  # fmt: skip
+        raise ModelError(f"{type(model).__module__}.{what} is changed from scikit-learn's own and may predict "
+                         "otherwise; only MLPClassifier and MLPRegressor themselves are read. Fit one of them, or "
+                         "give the network as relu_shallow.Network")  # fmt: skip
     if not hasattr(model, "coefs_"):
         raise ModelError(f"the {what} is not fitted; call fit first")
     if model.activation not in HIDDEN:

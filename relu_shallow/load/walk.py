@@ -150,6 +150,12 @@ def gate(walk: Walk, name: str, v: Vector, inactive: Array, active: float = 1.0)
     return _append(walk, name, v, v.shape, Bend(name, flat, np.full(len(flat), active)))
 
 
+def by_channel(v: Vector, slopes: Array) -> np.ndarray:
+    """PyTorch's PReLU slopes shaped to lie along axis 1, whatever axes come after it."""
+    array = np.asarray(slopes)
+    return array if v.shape is None or array.ndim != 1 else array.reshape(-1, *[1] * (len(v.shape) - 2))
+
+
 def batch_norm(
     walk: Walk, name: str, v: Vector, mean: Array, variance: Array, weight: Array, bias: Array, eps: float
 ) -> Vector:
@@ -203,7 +209,7 @@ def reshape(walk: Walk, name: str, v: Vector, target: Sequence[int | Size]) -> V
     return Vector(v.steps, shape, batch)
 
 
-def flatten(walk: Walk, name: str, v: Vector, first: int = 1, last: int = -1) -> Vector:
+def flatten(name: str, v: Vector, first: int = 1, last: int = -1) -> Vector:
     """Axes `first` to `last` as one."""
     rank = 2 if v.shape is None else len(v.shape)
     if rank < 2 and v.shape is not None:

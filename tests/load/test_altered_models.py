@@ -98,8 +98,8 @@ def test_a_weight_kept_as_a_plain_attribute_is_never_used():
     layer = nn.Linear(2, 2)
     stale = layer.weight.detach()
     del layer.weight
+    vars(layer)["weight"] = stale
     with pytest.raises(ModelError, match="Linear keeps 'weight' as a plain attribute"):
-        vars(layer)["weight"] = stale
         parameter(layer, "weight")
 
 

@@ -196,7 +196,7 @@ ONNX = {
 @pytest.mark.parametrize("name", ONNX)
 def test_an_onnx_graph_that_mixes_rows_is_refused_where_their_number_is_free(name, tmp_path):
     nodes, tensors = ONNX[name]
-    with pytest.raises(ModelError, match="mixes the rows|does not fit"):
+    with pytest.raises(ModelError, match=r"mixes the rows|does not fit"):
         load_network(onnx_file(tmp_path, [NODE("MatMul", ["x", "W"], ["h"]), *nodes], tensors, "N"))
 
 
@@ -225,5 +225,22 @@ def test_the_mask_of_a_dropout_is_refused(tmp_path):
     nodes = [NODE("MatMul", ["x", "W"], ["h"]), NODE("Dropout", ["h"], ["d", "mask"])]
     with pytest.raises(ModelError, match="uses the value mask, a second output"):
         load_network(onnx_file(tmp_path, [*nodes, NODE("Cast", ["mask"], ["y"], to=1)], W, "N"))
-    with pytest.raises(ModelError, match="the output y of .* is a second output"):
+    with pytest.raises(ModelError, match=r"the output y of .* is a second output"):
         load_network(onnx_file(tmp_path, [nodes[0], NODE("Dropout", ["h"], ["d", "y"])], W, "N"))
+
+
+class Channels(Base):
+    def __init__(self):
+        super().__init__()
+        self.wide, self.slopes = nn.Linear(3, 9), nn.PReLU(3)
+        self.slopes.weight = nn.Parameter(torch.tensor([0.1, 0.5, 0.9]))
+
+    def forward(self, x):
+        return torch.flatten(self.slopes(self.wide(x).view(-1, 3, 3)), 1)
+
+
+@pytest.mark.parametrize("how", ["live", "script", "trace", "export"])
+def test_prelu_slopes_lie_along_the_channels(how, tmp_path):
+    X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    module = Channels()
+    assert np.allclose(load_network(written(module, how, tmp_path))(X), running(module)(X), atol=1e-5)
