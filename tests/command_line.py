@@ -14,7 +14,7 @@ import onnx
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from relu_shallow.cli import command_line
+from relu_shallow.cli.program import command_line
 
 
 def run(*arguments):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from command_line import run_json
 
-from relu_shallow.cli import COMMANDS, command_line
+from relu_shallow.cli.program import COMMANDS, command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.exists()]

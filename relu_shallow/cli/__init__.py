@@ -1,120 +1,65 @@
-"""The command line: one thin file per command; here they are listed, and failures become exit statuses."""
+"""The command line: one thin file per command. Nothing heavy is imported here, so that signals are heard at once."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from importlib import import_module
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import click
-
-from relu_shallow.errors import ReluShallowError
-
-DONE, NO, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # the exit statuses
-
-COMMANDS = ("convert", "verify", "explain", "inspect", "predict", "export")
+DONE, NO, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143  # the exit statuses
 
 
-class CommandLine(click.Group):
-    """The group of commands, each imported when it is asked for; `main` is where every failure ends."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which they are used."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name, from the module of that name."""
-        del ctx
-        return import_module(f"relu_shallow.cli.{cmd_name}").command if cmd_name in COMMANDS else None
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; an interruption, or a reader of stdout that leaves early, ends it quietly."""
-        try:
-            status = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:  # `predict ... | head`: the reader has all it wanted
-            _abandon_stdout()
-            return DONE
-        except KeyboardInterrupt:
-            click.echo("\n" * sys.stderr.isatty() + "interrupted; outputs are as they were before", err=True)
-            return INTERRUPTED
-        return status
-
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Runs the command line and exits: 0 done, 1 the answer is no, 2 bad usage or input, 130 interrupted."""
-        try:
-            status = super().main(*args, **{**extra, "standalone_mode": False})
-        except click.ClickException as error:
-            _fail(error.format_message() + _usage_hint(error))
-        except click.Abort:
-            sys.exit(INTERRUPTED)
-        except ReluShallowError as error:
-            _fail(str(error))
-        except OSError as error:
-            _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
-        except MemoryError:
-            _fail(
-                "there is not enough memory for this; look at a smaller domain (--domain), "
-                "or stop with a partial list (--max-regions, --time-limit)"
-            )
-        sys.exit(status if isinstance(status, int) else DONE)
-
-
-@click.command(
-    cls=CommandLine,
-    invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done, 1 the answer is no, 2 bad usage or input, 130 interrupted.",
-)
-@click.version_option(package_name="relu-shallow", prog_name="relu-shallow")
-@click.pass_context
-def command_line(ctx: click.Context) -> None:
-    """Open a trained ReLU network: all its linear regions, an equal shallow network, explanations that add up.
-
-    \b
-    Example:
-      relu-shallow convert model.onnx --domain box:-1,1
-      relu-shallow verify model.shallow.safetensors
-      relu-shallow explain model.shallow.safetensors patients.csv -o shap.csv --html report.html
-    """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+class Termination(KeyboardInterrupt):
+    """SIGTERM, which ends a command in the way of Ctrl-C: what is half done is removed."""
 
 
 def main() -> NoReturn:
     """The program `relu-shallow`."""
     sys.excepthook = report_defect
+    signal.signal(signal.SIGTERM, _terminate)
+    _open_standard_streams()
+    from relu_shallow.cli.program import command_line
+
     command_line.main(prog_name="relu-shallow")
     raise AssertionError  # main exits
 
 
+def interrupted(stop: KeyboardInterrupt) -> int:
+    """The exit status after an interruption, of which it tells the user."""
+    line = "\n" * sys.stderr.isatty() + "relu-shallow: interrupted; outputs are as they were before\n"
+    sys.stderr.write(line)
+    return TERMINATED if isinstance(stop, Termination) else INTERRUPTED
+
+
 def report_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Shows an error that nobody foresaw, with its traceback, and exits 2: a status of 1 would read as an answer."""
-    if issubclass(kind, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
+    stop = _interruption(error)
+    if stop is not None:
+        sys.exit(interrupted(stop))
     sys.__excepthook__(kind, error, trace)
-    click.echo("relu-shallow: this is a defect of relu-shallow, not of your input; please report it", err=True)
+    sys.stderr.write("relu-shallow: this is a defect of relu-shallow, not of your input; please report it\n")
     sys.exit(BAD_INPUT)
 
 
-def _fail(message: str) -> NoReturn:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _abandon_stdout()
-    click.echo(f"relu-shallow: {' '.join(message.split())}", err=True)
-    sys.exit(BAD_INPUT)
+def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interruption that an error is or comes from: a library stopped amid its import may raise another error."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
-def _abandon_stdout() -> None:
-    """Sends what stdout still holds nowhere, or Python would try again on exit and fail with a status of its own."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    raise Termination
 
 
-def _usage_hint(error: click.ClickException) -> str:
-    ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return f" (see: {ctx.command_path} --help)" if ctx else ""
+def _open_standard_streams() -> None:
+    """Gives a standard stream that the caller closed the null device, or the next file opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))

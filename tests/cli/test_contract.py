@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from command_line import one_sentence, random_layers, run, run_json, strict, write_csv, write_onnx
 
-from relu_shallow.cli import COMMANDS, command_line, options
+from relu_shallow.cli import options
+from relu_shallow.cli.program import COMMANDS, command_line
 from relu_shallow.explanation import METHODS
 from relu_shallow.export import FORMS
 from relu_shallow.load import load_network
