@@ -17,7 +17,7 @@ from relu_shallow.checks.volumes import check_volumes
 from relu_shallow.domain import contains
 from relu_shallow.network import Network, activation_patterns, dense, evaluate
 from relu_shallow.precision import equality_error
-from relu_shallow.regions.partition import unpack
+from relu_shallow.regions.partition import GRANTED, unpack
 from relu_shallow.shallow.table import ShallowNetwork, Table, as_points
 
 POINTS = 10_000
@@ -64,10 +64,12 @@ def verify(
 
         deep = load_network(model)
         checks.append(_same_network(shallow.network, deep))
+        checks += _same_names(shallow.network, deep)
+        left_out += _other_file(shallow.network, deep)
         if (deep.inputs, deep.outputs) != (shallow.network.inputs, shallow.network.outputs):
             return Verification(tuple(checks), ("all else: the model has another number of inputs or outputs",))
     structure = [check for table in shallow.tables for check in _structure(table)]
-    checks += structure
+    checks += [_level(shallow), *structure]
     if not all(check.ok for check in structure):
         return Verification(tuple(checks), ("all else: the list of regions is not well formed",))
     rows = None if data is None else as_points(data, deep.inputs)
@@ -101,6 +103,34 @@ def _same_network(stored: Network, given: Network) -> Check:
     if stored.head != given.head:
         detail += f"; the head was {stored.head}, the model's is {given.head}"
     return Check(name, differing == 0 and stored.head == given.head, detail)
+
+
+def _same_names(stored: Network, given: Network) -> Iterator[Check]:
+    """Whether the features and outputs are called what the model calls them, where it calls them anything."""
+    for what, own, others, letter in (
+        ("feature", stored.feature_names, given.feature_names, "x"),
+        ("output", stored.output_names, given.output_names, "y"),
+    ):
+        if others == tuple(f"{letter}{index}" for index in range(len(others))) or len(own) != len(others):
+            continue
+        differing = [f"{a!r} is {b!r} in the model" for a, b in zip(own, others, strict=True) if a != b]
+        detail = f"{len(differing)} of {len(own)} differ: {differing[0]}" if differing else f"{len(own)} names agree"
+        yield Check(f"same {what} names", not differing, detail)
+
+
+def _other_file(stored: Network, given: Network) -> list[str]:
+    """A note where the model was read from a file with other bytes than the one converted."""
+    a, b = stored.source.sha256, given.source.sha256
+    if not (a and b) or a == b:
+        return []
+    return ["same file: the model's file is not the one that was converted (SHA-256 differs); its numbers are compared"]
+
+
+def _level(shallow: ShallowNetwork) -> Check:
+    """Whether the level claimed is one that can be checked."""
+    level = shallow.completeness.level
+    ok = level in GRANTED
+    return Check("level", ok, f"{level}" if ok else f"{level} is claimed, for which no proof is stored")
 
 
 def _structure(table: Table) -> Iterator[Check]:

@@ -86,6 +86,7 @@ def equality_error(
     return errors[-1] + (map_roundings(network, unit)[-1] + gamma(network.inputs + 2, unit)) * size
 
 
+RADIUS = 4 * float(np.sqrt(UNIT))  # relative: what an inscribed radius may be off
 VOLUME = float(np.sqrt(UNIT))  # what volumes of regions, computed by qhull, may miss of the whole
 GENERAL_POSITION = float(np.sqrt(UNIT))  # a smallest singular value above this is no rounding
 

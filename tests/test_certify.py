@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from relu_shallow.checks.counting import general_position_count, polytope_volume
 from relu_shallow.checks.exact import is_witness
 from relu_shallow.checks.lists import first_differing_neuron
 from relu_shallow.checks.maps import maps_of
-from relu_shallow.domain import Box, Polytope, WholeSpace
+from relu_shallow.checks.walls import look_behind_walls
+from relu_shallow.domain import Box, Polytope, WholeSpace, fit
 from relu_shallow.errors import DataError
 from relu_shallow.load import load_network
-from relu_shallow.network import Affine, from_layers, local_maps
+from relu_shallow.network import Affine, Source, from_layers, local_maps, named
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
@@ -64,7 +66,8 @@ def test_the_checks_that_apply_are_all_made():
         "same network", "patterns unique", "trie", "equal at random points", "equal on the data", "equal at witnesses",
         "equal on region boundaries", "equal at shared vertices", "affine maps", "half-spaces", "witness patterns",
         "witnesses in the domain", "half-spaces hold at witnesses", "neighbours listed", "no unlisted neighbour",
-        "sampled points in listed regions", "volumes sum to the domain's",
+        "no region behind a wall", "inscribed radii", "level", "sampled points in listed regions",
+        "volumes sum to the domain's",
     }  # fmt: skip
     everywhere = verify(converted("z_d2_12", WholeSpace()), points=100)
     assert "count of regions in general position" in {check.name for check in everywhere.checks}
@@ -138,6 +141,81 @@ def test_a_small_removed_region_is_missed_by_its_neighbours_where_volumes_are_no
     whole = partition_of("p_d4_6x6")
     for region in np.argsort(whole.radii)[:5]:
         assert "no unlisted neighbour" in failed(verify(shallow_network(without(whole, region)), points=100))
+
+
+def random_network(seed, *sizes):
+    rng = np.random.default_rng(seed)
+    return from_layers([(rng.normal(size=(b, a)) / np.sqrt(a), rng.normal(size=b) * 0.3)
+                        for a, b in pairwise(sizes)])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seed", "sizes", "domain", "count"),
+    [
+        (1, (2, 6, 6, 1), WholeSpace(), 58),
+        (0, (3, 8, 6, 2), Box(-2, 2), 20),
+        (3, (5, 8, 8, 1), Box(-1, 1), 10),
+        (3, (8, 12, 6, 1), Box(-1, 1), 1),
+    ],
+)
+def test_whichever_region_is_removed_it_is_found_behind_a_wall(seed, sizes, domain, count):
+    whole = enumerate_regions(random_network(seed, *sizes), fit(domain, sizes[0]))
+    table = shallow_network(whole).table
+    assert look_behind_walls(table, whole.domain).missing == 0
+    large = np.flatnonzero(whole.radii > 1e-6)
+    by_size = large[np.argsort(whole.radii[large])]
+    for region in by_size[np.unique(np.linspace(0, len(by_size) - 1, count).astype(int))]:
+        holed = shallow_network(without(whole, region)).table
+        assert look_behind_walls(holed, whole.domain).missing > 0, whole.radii[region]
+
+
+def test_no_when_a_region_of_radius_a_hundredth_is_removed_in_eight_dimensions():
+    whole = enumerate_regions(random_network(3, 8, 12, 6, 1), fit(Box(-1, 1), 8))
+    region = np.argsort(whole.radii)[whole.regions // 10]
+    assert "no region behind a wall" in failed(verify(shallow_network(without(whole, region)), points=200))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.01, 100.0, np.inf])
+def test_no_when_a_radius_is_not_that_of_the_largest_ball(factor):
+    shallow = converted("p_d2_6x6")
+    radii = shallow.table.radii.copy()
+    radii[3] = factor if factor in (0.0, np.inf) else factor * radii[3]
+    assert failed(verify(with_table(shallow, radii=radii), points=50)) == {"inscribed radii"}
+
+
+def test_no_when_a_level_is_claimed_that_nothing_proves():
+    shallow = converted("p_d2_6x6")
+    claimed = replace(shallow, completeness=replace(shallow.completeness, level="certified"))
+    assert failed(verify(claimed, points=50)) == {"level"}
+
+
+def test_names_are_compared_where_the_model_has_names_of_its_own():
+    shallow = converted("p_d2_6x6")
+    assert verify(replace(shallow, network=named(shallow.network, ["a", "b"])), shallow.network, points=50).ok
+    model = named(shallow.network, ["b", "a"])
+    other = replace(shallow, network=named(shallow.network, ["a", "b"]))
+    assert failed(verify(other, model, points=50)) == {"same feature names"}
+
+
+def test_another_file_with_the_same_numbers_is_noted_and_not_refused():
+    shallow = converted("p_d2_6x6")
+    stored = replace(shallow.network, source=Source("a.onnx", "onnx", "0" * 64))
+    given = replace(shallow.network, source=Source("a.onnx", "onnx", "1" * 64))
+    found = verify(replace(shallow, network=stored), given, points=50)
+    assert found.ok
+    assert any(note.startswith("same file") for note in found.left_out)
+    assert not any(note.startswith("same file") for note in verify(shallow, given, points=50).left_out)
+
+
+@pytest.mark.parametrize("side", [1e7, 1e8])
+def test_a_true_conversion_on_a_huge_box_is_verified(side):
+    rng = np.random.default_rng(5)
+    for size in ((3, 3), (2, 3), (3, 10), (4, 4)):
+        rng.normal(size=size)
+    W1, b1, W2, b2 = rng.normal(size=(6, 2)), rng.normal(size=6), rng.normal(size=(4, 6)), rng.normal(size=4)
+    network = from_layers([(W1, b1), (W2, b2), (np.array([[1.0, 1.0, 1.0, -1.0]]), np.zeros(1))])
+    shallow = shallow_network(enumerate_regions(network, fit(Box(-side, side), 2)))
+    assert failed(verify(shallow, points=200)) == set()
 
 
 def test_no_when_a_region_is_removed_on_the_whole_space():

@@ -11,7 +11,7 @@ from relu_shallow.checks.counting import domain_rows, free_inputs
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import Network, switching
-from relu_shallow.precision import general_lp_margin
+from relu_shallow.precision import LP_OPTIONS, general_lp_margin
 from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.table import Table
 
@@ -59,16 +59,17 @@ def _is_region(network: Network, pattern: Bool[np.ndarray, "1 neurons"], domain:
     if not isinstance(domain, WholeSpace):
         more, limits = domain_rows(domain)
         A, b = np.concatenate([A, more[:, free]]), np.concatenate([b, limits - more @ center])
-    return _radius(A * scale[free], b) > CLEARLY * general_lp_margin(int(free.sum()))
+    return largest_radius(A * scale[free], b) > CLEARLY * general_lp_margin(int(free.sum()))
 
 
-def _radius(A: Float[np.ndarray, "rows d"], b: Float[np.ndarray, " rows"]) -> float:
-    """The radius, up to 1, of the largest ball in {y : A y <= b}; -inf where the solver finds none."""
+def largest_radius(A: Float[np.ndarray, "rows d"], b: Float[np.ndarray, " rows"], most: float = 1.0) -> float:
+    """The radius, up to `most`, of the largest ball in {y : A y <= b}; -inf where the solver finds none."""
     from scipy.optimize import linprog
 
     norms = np.linalg.norm(A, axis=1)
     A, b = A[norms > 0] / norms[norms > 0, None], b[norms > 0] / norms[norms > 0]
     objective = np.append(np.zeros(A.shape[1]), -1.0)
-    bounds = [(None, None)] * A.shape[1] + [(None, 1.0)]
-    found = linprog(objective, A_ub=np.column_stack([A, np.ones(len(A))]), b_ub=b, bounds=bounds)
+    bounds = [(None, None)] * A.shape[1] + [(None, most)]
+    rows = np.column_stack([A, np.ones(len(A))])
+    found = linprog(objective, A_ub=rows, b_ub=b, bounds=bounds, options=LP_OPTIONS)
     return float(found.x[-1]) if found.status == 0 else -np.inf

@@ -12,6 +12,8 @@ from relu_shallow.checks.exact import is_witness
 from relu_shallow.checks.flips import unlisted_neighbours
 from relu_shallow.checks.lists import first_differing_neuron, missing_patterns
 from relu_shallow.checks.maps import Maps, chunks, maps_of
+from relu_shallow.checks.radii import check_radii
+from relu_shallow.checks.walls import look_behind_walls
 from relu_shallow.domain import Domain, contains
 from relu_shallow.network import Network, preactivations, switching
 from relu_shallow.precision import preactivation_errors
@@ -21,7 +23,7 @@ from relu_shallow.shallow.table import Table
 NUMBERS = 1 << 29  # of all rows of all regions looked at; more regions than that are sampled
 EXACT = 200  # witnesses within rounding of a border that are settled exactly
 FACETS = 3  # nearest hyperplanes crossed from each region
-ACROSS = 20_000  # points across borders that are looked up
+ACROSS = 200_000  # points across borders that are looked up
 
 
 @dataclass
@@ -68,6 +70,7 @@ def check_regions(
         ("witnesses in the domain", found.outside == 0, f"witnesses of {found.outside} of {of} lie outside"),
         ("half-spaces hold at witnesses", found.slack == 0, f"rows of {found.slack} of {of} have the wrong sign there"),
     ]  # fmt: skip
+    checks.append(("inscribed radii", *check_radii(table, domain)))
     if complete:
         X = np.concatenate(found.across)
         X = X[np.isfinite(X).all(axis=1)]
@@ -77,6 +80,11 @@ def check_regions(
                        f"{missing} of {len(X)} points across regions' borders have a pattern that is not listed "
                        f"({doubtful} on another border left out)"))  # fmt: skip
         regions_missed, tried, candidates = unlisted_neighbours(table, domain, rng)
+        walls = look_behind_walls(table, domain)
+        checks.append(("no region behind a wall", walls.missing == 0,
+                       f"{walls.missing} points found with a pattern that is not listed, on {walls.paths} paths inside "
+                       f"listed regions towards unlisted patterns, {walls.arrived} of which arrived; these are the "
+                       f"most promising of {walls.looked_at} (region, neuron) pairs of {walls.pairs}"))  # fmt: skip
         checks.append(("no unlisted neighbour", regions_missed == 0,
                        f"{regions_missed} of {tried} patterns one neuron away from listed ones are regions and not "
                        f"listed (of {candidates} candidates)"))  # fmt: skip

@@ -17,7 +17,7 @@ from relu_shallow.checks.counting import (
 from relu_shallow.checks.maps import chunks, maps_of
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
 from relu_shallow.network import switching
-from relu_shallow.precision import VOLUME
+from relu_shallow.precision import LP_OPTIONS, VOLUME
 from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.table import Table
 
@@ -64,6 +64,6 @@ def _bounded(domain: Box | Polytope) -> bool:
 
     A, _ = domain_rows(domain)
     n = A.shape[1]
-    ends = [linprog(sign * np.eye(n)[axis], A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1)).fun
+    ends = [linprog(sign * np.eye(n)[axis], A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1), options=LP_OPTIONS).fun
             for axis in range(n) for sign in (-1, 1)]  # fmt: skip
     return all(end > -0.5 for end in ends)  # an unbounded direction reaches the bound of 1

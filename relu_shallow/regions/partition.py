@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from relu_shallow.domain import Domain
+from relu_shallow.domain import Domain, describe
 from relu_shallow.network import Network
 
 Level = Literal["uncertified", "witnessed", "certified"]
 LEVELS: tuple[Level, ...] = ("uncertified", "witnessed", "certified")
+GRANTED: tuple[Level, ...] = LEVELS[:2]  # what can be checked today: no proofs are stored that nothing is missing
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Partition:
     complete: bool
     level: Level
     effort: Effort
+
+    def __repr__(self) -> str:
+        """One line, without the arrays."""
+        listed = "all" if self.complete else "partial"
+        return f"Partition({self.regions} regions on {describe(self.domain)}, {listed}, {self.level})"
 
     @property
     def regions(self) -> int:

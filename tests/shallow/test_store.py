@@ -262,3 +262,21 @@ def test_the_key_and_version_are_in_the_metadata(stored):
     about = store.read_metadata(stored)
     assert about["version"] == store.VERSION
     assert about["network"]["feature_names"] == ["age", "blood, pressure"]
+
+
+def test_bits_beyond_the_neurons_are_refused(tmp_path):
+    net = from_layers([(np.array([[1.0, 2.0], [0.5, -1.0], [1.0, 0.0]]), np.zeros(3)), (np.ones((1, 3)), np.zeros(1))])
+    save_shallow(shallow_network(enumerate_regions(net, Box(np.full(2, -1.0), np.full(2, 1.0)))), tmp_path / "a")
+
+    def pad(arrays, about):
+        arrays["table.0.bits"][-1] |= 1
+
+    rewrite(tmp_path / "a", pad)
+    with pytest.raises(FormatError, match="beyond those of its 3 neurons"):
+        load_shallow(tmp_path / "a")
+
+
+def test_a_level_without_proofs_is_not_taken_from_a_file(stored):
+    rewrite(stored, lambda arrays, about: about.update(level="certified"))
+    with pytest.raises(FormatError, match="stores no proof"):
+        load_shallow(stored)
