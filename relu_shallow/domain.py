@@ -35,8 +35,8 @@ class Box:
         if (low > high).any():
             worst = int(np.argmax(np.atleast_1d(low > high)))
             raise DomainError(
-                f"the box is empty: input {worst} has lower bound {np.atleast_1d(low)[worst]!r} above its "
-                f"upper bound {np.atleast_1d(high)[worst]!r}"
+                f"the box is empty: input {worst} has lower bound {np.atleast_1d(low)[worst]:g} above its "
+                f"upper bound {np.atleast_1d(high)[worst]:g}"
             )
         object.__setattr__(self, "lo", np.array(low))
         object.__setattr__(self, "hi", np.array(high))
@@ -87,7 +87,7 @@ def fit(domain: Domain, inputs: int) -> Domain:
 def ball(center: Float[np.ndarray, " n"], radius: float) -> Box:
     """The L-infinity ball around a point."""
     if not radius > 0:
-        raise DomainError(f"a ball needs a positive radius, got {radius!r}")
+        raise DomainError(f"a ball needs a positive radius, got {radius:g}")
     center = np.asarray(center, dtype=np.float64)
     return Box(center - radius, center + radius)
 

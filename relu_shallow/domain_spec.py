@@ -57,8 +57,9 @@ def _box_file(path: Path, network: Network) -> Found:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
         raise DomainError(
-            f"the box {str(path)!r} is neither two numbers LO,HI nor a file that can be read: {error}"
+            f"the box {str(path)!r} is neither two numbers LO,HI nor a file that can be read: {reason}"
         ) from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
     if header.count("lo") != 1 or header.count("hi") != 1 or len(rows) < 2:

@@ -89,6 +89,10 @@ class Network:
             if len(set(names)) != count:
                 raise ModelError(f"{what} names must differ from one another")
 
+    def __repr__(self) -> str:
+        """One line, without the weights."""
+        return f"Network({self.source.name}: {self.inputs} inputs, hidden layers {self.widths}, {self.outputs} outputs)"
+
     @property
     def inputs(self) -> int:
         """n, the number of inputs."""

@@ -33,7 +33,8 @@ def read_input_box(path: str | os.PathLike[str]) -> Box:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DomainError(f"the property {path} cannot be read: {error}") from error
+        reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
+        raise DomainError(f"the property {path} cannot be read: {reason}") from error
     try:
         return input_box(text)
     except DomainError as error:

@@ -18,7 +18,8 @@ Generated from `--help` by `scripts/make_cli_reference.py`; a test fails when th
 
 Results go to stdout, messages and progress to stderr. With `--json`, stdout holds exactly one JSON object, and nothing
 where the command fails. Exit status: 0 done; 1 the answer is no (not equivalent, or below `--require`); 2 bad usage or
-bad input, with one message; 130 interrupted; 143 terminated. An interrupted or failed run leaves either the old output or the new one.
+bad input, with one message; 130 interrupted; 143 terminated. An interrupted or failed run leaves either the old output
+or the new one.
 
 In `convert --json`, `seconds` has `load` (the model and the domain), `compile` (the kernel: compiling it on first use,
 else loading it), `enumerate` (the search), `store` (making the table and writing it) and `total`.

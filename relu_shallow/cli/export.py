@@ -14,7 +14,13 @@ from relu_shallow.cli.options import EXPORT_FORMS, out_option
 def command(shallow: str, out: str, form: str | None) -> None:
     """Write a converted network in a form that other programs read.
 
-    The table has every region, its half-spaces and its affine map; the literal form is one three-layer network.
+    OUT's ending chooses what it holds.
+
+    \b
+      .csv   a line per region: pattern, radius, witness, slopes alpha, constants beta; no half-spaces
+      .json  the same, and names, domain, completeness, rows H and c, each region's rows and signs
+      .npz   the same as arrays, and the decision tree; no domain and no completeness
+      .pt2   the literal network of three hidden layers, a torch.export program
 
     \b
     Example:

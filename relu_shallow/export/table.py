@@ -12,6 +12,7 @@ import numpy as np
 
 from relu_shallow.data import json_number
 from relu_shallow.data import write_csv as write_rows
+from relu_shallow.domain import Box, Domain, Polytope
 from relu_shallow.network import Network
 from relu_shallow.shallow.table import ShallowNetwork, Table
 from relu_shallow.shallow.trie import paths
@@ -31,13 +32,14 @@ def write_csv(shallow: ShallowNetwork, path: Path) -> None:
 
 
 def write_json(shallow: ShallowNetwork, path: Path) -> None:
-    """One object: names, completeness, rows H and c, and a list of regions with their rows and signs."""
+    """One object: names, domain, completeness, rows H and c, and a list of regions with their rows and signs."""
     table, network, known = shallow.table, shallow.network, shallow.completeness
     start, rows, signs = paths(table.trie)
     head = {
         "feature_names": network.feature_names,
         "output_names": network.output_names,
         "head": network.head,
+        "domain": _domain(shallow.domain),
         "complete": known.complete,
         "level": known.level,
         "H": table.H.tolist(),
@@ -86,6 +88,15 @@ def write_npz(shallow: ShallowNetwork, path: Path) -> None:
     }
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
+
+
+def _domain(domain: Domain) -> dict[str, Any]:
+    """The domain's kind and its numbers."""
+    if isinstance(domain, Box):
+        return {"kind": "box", "lo": domain.lo.tolist(), "hi": domain.hi.tolist()}
+    if isinstance(domain, Polytope):
+        return {"kind": "polytope", "A": domain.A.tolist(), "b": domain.b.tolist()}
+    return {"kind": "all"}
 
 
 def _column_names(network: Network) -> list[str]:

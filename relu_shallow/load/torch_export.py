@@ -37,7 +37,7 @@ def read_torch_export(file: ModelFile) -> Network:
         program = json.loads(archive.read("models/model.json"))
         output = _walked(walk, archive, program["graph_module"])
     except MALFORMED as error:
-        raise damaged(file, "torch.export", repr(error)) from error
+        raise damaged(file, "torch.export", "its graph is not that of a chain of layers") from error
     return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torch.export", file.sha256))
 
 

@@ -10,6 +10,7 @@ import io
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -53,7 +54,8 @@ def _unpickled(file: ModelFile, trust: Sequence[str]) -> Any:
 
     allowed = [_imported(path) for path in (*LISTED, *trust)]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own advice on how it should be called
             return torch.load(io.BytesIO(file.data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if trust:

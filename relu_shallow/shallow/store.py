@@ -13,7 +13,7 @@ import numpy as np
 
 import relu_shallow
 from relu_shallow.atomic import replacing
-from relu_shallow.errors import FormatError, OutputError, ReluShallowError
+from relu_shallow.errors import FormatError, ReluShallowError
 from relu_shallow.shallow.layout import lay_out, read_back
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -24,18 +24,14 @@ ENDING = ".shallow.safetensors"
 
 def save_shallow(shallow: ShallowNetwork, path: str | os.PathLike[str]) -> None:
     """Writes the shallow network and the network it equals; raises OutputError, leaving what was there before."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays, about = lay_out(shallow)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     about = {"version": VERSION, "package": relu_shallow.__version__, **about}
     about["sha256"] = content_hash(arrays, about)
-    with replacing(path) as temporary:
-        try:
-            save_file(arrays, temporary, metadata={KEY: json.dumps(about, allow_nan=False, sort_keys=True)})
-        except SafetensorError as error:  # the disk is full, say: it is raised in place of an OSError
-            raise OutputError(f"{path} could not be written: {error}; nothing there has changed") from error
+    with replacing(path) as temporary:  # save_file would make one more beside it, and leave that where it is killed
+        temporary.write_bytes(save(arrays, metadata={KEY: json.dumps(about, allow_nan=False, sort_keys=True)}))
 
 
 def load_shallow(path: str | os.PathLike[str]) -> ShallowNetwork:

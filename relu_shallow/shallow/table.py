@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from relu_shallow.domain import Domain, contains
+from relu_shallow.domain import Domain, contains, describe
 from relu_shallow.errors import DataError, OutputError
 from relu_shallow.network import Network, activation_patterns, preactivations
 from relu_shallow.precision import SAFE_EXPONENT
@@ -32,6 +32,10 @@ class Table:
     alpha: Float[np.ndarray, "regions outputs inputs"]
     beta: Float[np.ndarray, "regions outputs"]
     trie: Trie
+
+    def __repr__(self) -> str:
+        """One line, without the arrays."""
+        return f"Table(regions={self.regions}, rows={len(self.c)}, neurons={self.network.neurons})"
 
     @property
     def regions(self) -> int:
@@ -75,6 +79,13 @@ class ShallowNetwork:
     domain: Domain
     tables: tuple[Table, ...]
     completeness: Completeness
+
+    def __repr__(self) -> str:
+        """One line, without the arrays."""
+        known = self.completeness
+        listed = f"{'all' if known.complete else 'partial'}, {known.level}"
+        return (f"ShallowNetwork({self.network.source.name}: {self.regions} regions on {describe(self.domain)}, "
+                f"{listed}; {self.half_spaces} half-spaces)")  # fmt: skip
 
     @property
     def regions(self) -> int:

@@ -322,6 +322,27 @@ def test_a_table_and_its_page_are_both_written_or_neither(folder, tmp_path, monk
     assert len(contents(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        ("box:1,-1", "lower bound 1 above its upper bound -1"),
+        ("box:nowhere.csv", "no such file"),
+        ("vnnlib:nowhere", "no such file"),
+    ],
+)
+def test_messages_about_domains_are_plain(folder, domain, words):
+    result = run("convert", folder / "model.onnx", "--domain", domain)
+    refused(result, words)
+    assert "Errno" not in result.stderr
+
+
+def test_the_literal_network_given_as_a_model_is_one_plain_sentence(folder, tmp_path):
+    assert run("export", folder / "good", "-o", tmp_path / "literal.pt2").exit_code == 0
+    result = run("inspect", tmp_path / "literal.pt2")
+    refused(result, "literal.pt2", "not that of a chain of layers")
+    assert "Error(" not in result.stderr
+
+
 @pytest.mark.parametrize("name", ["x" * 300, "/dev/null"], ids=["too long", "a device"])
 def test_an_output_that_cannot_be_made_is_refused_before_the_search(folder, name, monkeypatch):
     monkeypatch.setattr("relu_shallow.load.load_network", None)

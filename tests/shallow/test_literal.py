@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -148,3 +150,27 @@ def test_it_exports_for_batches_of_any_size():
 
 def test_the_domain_outside_which_it_means_nothing_is_printed():
     assert "the box [-1, 1]" in repr(LiteralNetwork(converted(NAMED["beyond_the_box"].network, Box(-1, 1))))
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+import relu_shallow as rs
+from relu_shallow.export import export_shallow
+layers = [(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]
+shallow = rs.convert(rs.from_layers(layers), rs.Box(-1, 1), lp="highs")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    export_shallow(shallow, sys.argv[1])
+except rs.ReluShallowError as error:
+    print(error)
+"""
+
+
+def test_a_program_that_does_not_fit_on_the_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    words = [sys.executable, "-c", FULL_DISK, str(tmp_path / "net.pt2")]
+    result = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(f"{tmp_path / 'net.pt2'} could not be written: File too large")
+    assert not list(tmp_path.iterdir())
