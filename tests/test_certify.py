@@ -9,7 +9,7 @@ from networks import CASES, NAMED, case, general_position
 from relu_shallow.certify import verify
 from relu_shallow.checks.counting import general_position_count, polytope_volume
 from relu_shallow.checks.exact import is_witness
-from relu_shallow.checks.lists import first_differing_neuron
+from relu_shallow.checks.lists import first_differing_neuron, surely_signed
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.checks.walls import look_behind_walls
 from relu_shallow.domain import Box, Polytope, WholeSpace, fit
@@ -371,3 +371,9 @@ def test_a_real_controller_is_verified_on_the_plane_against_its_file():
     shallow = shallow_network(enumerate_regions(load_network(path), WholeSpace()))
     assert shallow.regions == 1280
     assert verify(shallow, path).ok
+
+
+def test_a_point_on_every_border_shows_no_pattern():
+    through_zero = from_layers([(np.array([[1.0, 0.0], [0.0, 0.0]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    points = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 2.0]])  # the second neuron is zero everywhere
+    assert surely_signed(through_zero, points).tolist() == [False, False, True, True]

@@ -73,14 +73,17 @@ def missing_patterns(table: Table, X: Float[np.ndarray, "points n"]) -> tuple[in
 
 
 def surely_signed(network: Network, X: Float[np.ndarray, "points n"]) -> Bool[np.ndarray, " points"]:
-    """Where no pre-activation is within its rounding error of zero, except those that are zero without any rounding.
+    """Where no pre-activation is within its rounding error of zero, except those that are zero at every point.
 
-    A pre-activation whose error bound is zero is a sum of zeros: a neuron that all its inputs leave dead.
+    Those have an error bound of zero even where no input is zero: no weight leads to them. (At the origin, on whose
+    every side another region may lie, all bounds of a network without biases are zero.)
     """
     sure = np.ones(len(X), dtype=bool)
     errors = preactivation_errors(network, X)[:-1]
-    for z, error, gate in zip(preactivations(network, X)[:-1], errors, network.gates, strict=True):
-        sure &= ((np.abs(z) > error) | (error == 0) | (gate.active == gate.inactive)).all(axis=1)
+    everywhere = preactivation_errors(network, np.ones((1, network.inputs)))[:-1]
+    layers = zip(preactivations(network, X)[:-1], errors, everywhere, network.gates, strict=True)
+    for z, error, anywhere, gate in layers:
+        sure &= ((np.abs(z) > error) | (anywhere == 0) | (gate.active == gate.inactive)).all(axis=1)
     return sure
 
 
