@@ -9,4 +9,5 @@ echo "== ruff"
 echo "== mypy"
 .venv/bin/python -m mypy
 echo "== pytest"
+if [ $# -eq 0 ]; then set -- -n auto; fi # all tests on all cores
 exec .venv/bin/python -m pytest "$@"
