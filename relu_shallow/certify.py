@@ -69,7 +69,8 @@ def verify(
         if (deep.inputs, deep.outputs) != (shallow.network.inputs, shallow.network.outputs):
             return Verification(tuple(checks), ("all else: the model has another number of inputs or outputs",))
     structure = [check for table in shallow.tables for check in _structure(table)]
-    checks += [_level(shallow), *structure]
+    checks += structure
+    checks.append(_level(shallow))
     if not all(check.ok for check in structure):
         return Verification(tuple(checks), ("all else: the list of regions is not well formed",))
     rows = None if data is None else as_points(data, deep.inputs)

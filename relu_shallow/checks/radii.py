@@ -30,7 +30,7 @@ def check_radii(table: Table, domain: Domain) -> tuple[bool, str]:
     wrong = tried = larger = 0
     for regions in pieces(table, table.network.neurons):
         cells, radius = cells_of(table, domain, regions), table.radii[regions]
-        bounding = cells.A.any(axis=2)
+        bounding = np.asarray(cells.A.any(axis=2))
         reach = np.where(bounding, cells.b, np.inf).min(axis=1, initial=np.inf)
         small = radius < reach * (1 - RADIUS) - margin
         bad: np.ndarray = ~(radius > 0) | small | (np.isinf(radius) & box)

@@ -123,13 +123,13 @@ def _unlisted_flips(table: Table, domain: Domain, each: int) -> tuple[np.ndarray
     for regions in pieces(table, network.neurons):
         cells = cells_of(table, domain, regions)
         N, inside = network.neurons, (cells.b > 0).all(axis=1)
-        bounding = cells.A[:, :N].any(axis=2)
+        bounding = np.asarray(cells.A[:, :N].any(axis=2))
         nearest = np.argsort(np.where(bounding, cells.b[:, :N], np.inf), axis=1)[:, :each]
         every = np.arange(len(regions))[:, None]
         flipped = np.repeat(unpack(table.bits[regions], N), each, axis=0)
         flipped[np.arange(len(flipped)), nearest.ravel()] ^= True
         new = np.array([row.tobytes() not in listed for row in pack(flipped)]).reshape(nearest.shape)
-        new &= np.asarray(bounding[every, nearest]) & np.asarray(inside)[:, None]
+        new &= np.asarray(bounding[every, nearest] & np.reshape(inside, (-1, 1)))
         rate = cells.A @ -cells.A[every, nearest].transpose(0, 2, 1)  # along each chosen row's normal
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(rate < 0, -cells.b[:, :, None] / rate, np.inf)

@@ -12,6 +12,7 @@ from networks import NAMED, case
 from relu_shallow.checks import places
 from relu_shallow.domain import Box, WholeSpace, contains
 from relu_shallow.errors import OutputError
+from relu_shallow.export import export_shallow
 from relu_shallow.network import evaluate, from_layers
 from relu_shallow.precision import UNIT32, equality_error
 from relu_shallow.regions.search import enumerate_regions
@@ -174,3 +175,11 @@ def test_a_program_that_does_not_fit_on_the_disk_is_one_sentence_and_leaves_noth
     result = subprocess.run(words, capture_output=True, text=True, check=True)
     assert result.stdout.startswith(f"{tmp_path / 'net.pt2'} could not be written: File too large")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_one_region_is_refused_as_a_program_with_a_reason(tmp_path):
+    network = from_layers([(np.eye(2), np.full(2, 5.0)), (np.ones((1, 2)), np.zeros(1))])
+    one = shallow_network(enumerate_regions(network, Box(np.full(2, -1.0), np.full(2, 1.0))))
+    with pytest.raises(OutputError, match="one region"):
+        export_shallow(one, tmp_path / "one.pt2")
+    assert not any(tmp_path.iterdir())
