@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from relu_shallow.shallow.table import ShallowNetwork
 
 LARGEST = 5  # regions listed, by inscribed radius
+FEW_INPUTS = 6  # up to here the domain's bounds are listed
 
 
 @click.command("inspect")
@@ -34,7 +35,7 @@ def command(file: str, as_json: bool) -> None:
         report = {"kind": "converted", **describe_network(shallow.network), **describe_regions(shallow)}
     else:
         report = {"kind": "model", **describe_network(load_network(file))}
-    print_json(report) if as_json else print_aligned([(name.replace("_", " "), _text(v)) for name, v in report.items()])
+    print_json(report) if as_json else print_aligned(_lines(report))
 
 
 def describe_network(network: Network) -> dict[str, Any]:
@@ -66,9 +67,9 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
     """What is known of a converted network's regions, in JSON's types."""
     import numpy as np
 
-    from relu_shallow.domain import describe
+    from relu_shallow.domain import Box, describe, fit
 
-    known = shallow.completeness
+    known, box = shallow.completeness, fit(shallow.domain, shallow.network.inputs)
     largest = [
         {"region": int(region), "radius": float(table.radii[region]), "witness": table.witnesses[region].tolist()}
         for table in shallow.tables[:1]
@@ -78,6 +79,7 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
         "regions": shallow.regions,
         "half_spaces": shallow.half_spaces,
         "domain": describe(shallow.domain),
+        "bounds": np.column_stack([box.lo, box.hi]).tolist() if isinstance(box, Box) else None,
         "complete": known.complete,
         "level": known.level,
         "lps": known.effort.lps,
@@ -90,6 +92,18 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
 def _gate_name(inactive: float, active: float) -> str:
     names = {(0.0, 1.0): "relu", (-1.0, 1.0): "abs", (1.0, 1.0): "identity"}
     return names.get((inactive, active), f"slopes {inactive:g} and {active:g}")
+
+
+def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """The report for people: bounds where they are few, modules where there are several."""
+    shown = dict(report)
+    bounds = shown.pop("bounds", None)
+    if bounds and len(bounds) <= FEW_INPUTS and len(set(map(tuple, bounds))) > 1:  # a cube is described in full
+        each = zip(report["feature_names"], bounds, strict=True)
+        shown["domain"] += ": " + ", ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in each)
+    if len(shown.get("modules", ())) == 1:
+        del shown["modules"]
+    return [(name.replace("_", " "), _text(value)) for name, value in shown.items()]
 
 
 def _text(value: Any) -> str:

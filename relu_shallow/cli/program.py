@@ -18,12 +18,12 @@ COMMANDS = ("convert", "verify", "explain", "inspect", "predict", "export")
 class CommandLine(click.Group):
     """The group of commands, each imported when it is asked for; `main` is where every failure ends."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context | None) -> list[str]:
         """The commands in the order in which they are used."""
         del ctx
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
         """The command of a name, from the module of that name."""
         del ctx
         return import_module(f"relu_shallow.cli.{cmd_name}").command if cmd_name in COMMANDS else None

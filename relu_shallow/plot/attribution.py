@@ -17,6 +17,7 @@ SWARM_ROWS = 2000  # more points than this hide one another and take seconds to 
 SHOWN = 15  # features drawn; the others are summed in one line
 LINE, LINES = 26, 8  # a feature's name is broken into at most so many lines of so many characters
 DOTS_PER_INCH = 150
+TICKS = 5  # intervals on the axis of values: labels of more run into one another
 
 
 def beeswarm(attribution: Attribution, output: int = 0) -> bytes:
@@ -76,11 +77,13 @@ def _explanation(attribution: Attribution, output: int, rows: np.ndarray) -> Any
 def _picture(draw: Callable[[], Any], explanation: Any) -> bytes:
     """What `draw` puts on a new figure, as PNG; long names widen the picture, names of many lines stretch it."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     with _drawing():
         figure = plt.figure()
         try:
             draw()
+            figure.axes[0].xaxis.set_major_locator(MaxNLocator(TICKS))
             width, height = figure.get_size_inches()
             lines = 1 + max(name.count("\n") for name in explanation.feature_names)
             figure.set_size_inches(width, height * max(1.0, (lines + 0.5) / 2))  # shap leaves room for two lines

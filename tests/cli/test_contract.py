@@ -218,6 +218,27 @@ def test_inspect_describes_a_model_and_a_converted_file(folder, converted):
     assert run("inspect", converted).stdout.count("\n") >= 10
 
 
+def test_inspect_lists_the_bounds_of_few_inputs_and_no_module_of_one(folder, tmp_path):
+    (tmp_path / "box.csv").write_text("lo,hi\n-1,2\n0,0.5\n0,1\n")
+    domain = f"box:{tmp_path / 'box.csv'}"
+    assert run("convert", folder / "model.onnx", "-o", tmp_path / "a", "--domain", domain).exit_code == 0
+    shown = run("inspect", tmp_path / "a").stdout
+    assert "in [-1, 2]" in shown
+    assert "in [0, 0.5]" in shown
+    assert "modules" not in shown
+    report = run_json("inspect", tmp_path / "a")
+    assert report["bounds"] == [[-1, 2], [0, 0.5], [0, 1]]
+    assert report["modules"] == [report["regions"]]
+
+
+def test_an_exported_table_says_its_domain_and_whether_it_is_complete(folder, tmp_path):
+    assert run("convert", folder / "model.onnx", "-o", tmp_path / "a", "--domain", "box:-1,1").exit_code == 0
+    assert run("export", tmp_path / "a", "-o", tmp_path / "a.json").exit_code == 0
+    table = json.loads((tmp_path / "a.json").read_text())
+    assert table["domain"] == {"kind": "box", "lo": [-1, -1, -1], "hi": [1, 1, 1]}
+    assert table["complete"] is True
+
+
 def test_inspect_of_an_unbounded_region_is_strict_json(folder, tmp_path):
     run_json("convert", folder / "model.onnx", "-o", tmp_path / "a")
     assert run_json("inspect", tmp_path / "a")["largest_regions"][0]["radius"] is None

@@ -80,3 +80,15 @@ def test_drawing_leaves_no_figure_no_setting_and_no_random_state_behind():
 def test_the_same_rows_give_the_same_picture():
     found = attribution("a", "b", rows=200)
     assert beeswarm(found) == beeswarm(found)
+
+
+def test_the_axis_of_values_has_few_labels(monkeypatch):
+    import matplotlib.pyplot as plt
+
+    drawn = []
+    monkeypatch.setattr(plt, "close", drawn.append)
+    beeswarm(attribution("a", "b"))
+    monkeypatch.undo()
+    low, high = drawn[0].axes[0].get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in drawn[0].axes[0].get_xticks()) <= 6
+    plt.close(drawn[0])
