@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,8 +48,10 @@ def start(*arguments, code="from relu_shallow.cli import main; main()", **option
     """A process of its own that runs a command; `code` may prepare something before."""
     words = [sys.executable, "-c", code, *(str(argument) for argument in arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # a job in the background of a shell ignores Ctrl-C, and its children would too
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=hear, **options
     )
 
 
