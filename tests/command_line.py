@@ -51,7 +51,12 @@ def start(*arguments, code="from relu_shallow.cli import main; main()", **option
     # a job in the background of a shell ignores Ctrl-C, and its children would too
     hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=hear, **options
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **{"preexec_fn": hear, **options},
     )
 
 

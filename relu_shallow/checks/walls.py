@@ -24,7 +24,7 @@ from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.table import Table
 
 FLIPS = 1_000_000  # (region, neuron) pairs looked at; of more, each region's nearest hyperplanes
-WORK = 1 << 28  # numbers in the rows of all paths taken; of more, the most promising
+WORK = 1 << 26  # numbers in the rows of all paths taken; of more, the most promising
 PIECE = 1 << 20  # numbers in the rows of the paths taken at once
 EACH = 3  # paths towards one unlisted pattern, from different regions
 STEPS = 30  # of a path
