@@ -177,6 +177,19 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ra
 
 
 @njit(**ONCE)
+def fitting_radius(AT, b, point, rows, d):
+    """The radius of the largest ball around a point that keeps to every row."""
+    radius = np.inf
+    for i in range(1, rows):
+        if AT[d, i] < 0.0:
+            value = b[i]
+            for k in range(d):
+                value += AT[k, i] * point[k]
+            radius = min(radius, value / -AT[d, i])
+    return radius
+
+
+@njit(**ONCE)
 def surely_inside(Z, E, flags, lo, hi, AT, b, error, domain_rows, point, neurons, d, relative, middle, spread):
     """Whether the domain's rows and every pre-activation, with the pattern's sign, exceed their error at the point."""
     for i in range(1, domain_rows):
@@ -492,15 +505,24 @@ def search(
             # a leaf: a region if its ball's centre proves it
             for k in range(d):
                 home[k] = basis[k]
-            witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch, counters, limits)
+            trial = limits
+            while True:
+                result = witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch,
+                                 counters, trial)  # fmt: skip
+                radius = fitting_radius(AT, b, big[1], rows, d)
+                if trial is careful or (result == OPTIMAL and big[1][d] - radius <= skewed):
+                    break
+                # round-off piled up on the way: once more with a fresh inverse, by another path
+                trial = careful
+                refactor(AT, b, slack, y, basis, binv, rows, d, scratch)
             inside = surely_inside(Z, E, flags, lo, hi, AT, b, error, first_rows, big[1], neurons, d, relative, middle,
                                    spread)  # fmt: skip
-            if inside and big[1][d] > 0.0:
+            if inside and radius > 0.0:
                 for k in range(neurons):
                     out_flags[found, k] = flags[k] & 1
                 for k in range(d):
                     out_points[found, k] = big[1][k]
-                out_radii[found] = big[1][d]
+                out_radii[found] = radius
                 found += 1
                 counters[REGIONS] += 1
             else:
