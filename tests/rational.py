@@ -1,11 +1,165 @@
-"""A slow reference: all linear regions by exact rationals and Fourier-Motzkin elimination, sharing nothing with us.
+"""A slow reference: all linear regions in exact integers, sharing nothing with us.
 
-The network is read as plain (W, b) pairs of floats, each taken as the rational it is.
+The network is read as plain (W, b) pairs of floats, each taken as the rational it is. A cell is the cone of the
+(x, x0), x0 >= 0, over it, kept as its extreme rays (the double description method of Motzkin, Raiffa, Thompson and
+Thrall): a hyperplane cuts the cell where rays lie strictly on both of its sides. No linear program is solved.
+`strictly_feasible` answers the same question in a third way, by Fourier-Motzkin elimination.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
+from math import gcd, lcm
+
+Row = list[int]  # (a_1, .., a_n, c): the form a . x + c, or the point (x, x0)
+Ray = tuple[Row, int]  # a point of the ray, and the bits of the faces it lies on
+
+
+def regions(layers, box=None, half_spaces=()) -> set[tuple[int, ...]]:
+    """Every activation pattern with a full-dimensional cell, on a box [(lo, hi), ...] or on the whole space.
+
+    Each further half-space (a_1, .., a_n, c) is a . x <= c. An input whose bounds are equal is fixed: the cells are
+    those that are full-dimensional in the box's own affine hull.
+    """
+    inputs = len(layers[0][0][0])
+    bounds = [(Fraction(float(lo)), Fraction(float(hi))) for lo, hi in box or []]
+    if any(lo > hi for lo, hi in bounds):
+        return set()
+    free = [axis for axis in range(inputs) if not box or bounds[axis][0] < bounds[axis][1]]
+    scale = lcm(*(value.denominator for pair in bounds for value in pair))
+    place = _identity(inputs, free, bounds, scale)
+    cells = [_over_a_box([bounds[axis] for axis in free])] if box else _orthants(inputs)
+    face = 2 * inputs + 2
+    for number, given in enumerate(half_spaces):
+        *a, c = _integers(given)[0]
+        row = _form([-v for v in a], c * scale, place, len(free))
+        cells = [part for cell in cells for part in [_cut(cell, row, face + number)[1]] if part]
+    exact = [_exact_layer(W, b) for W, b in layers[:-1]]
+    found: set[tuple[int, ...]] = set()
+    for cell in cells:
+        _visit(exact, 0, place, scale, cell, (), face + len(half_spaces), found)
+    return found
+
+
+def pattern(layers, x) -> tuple[int, ...]:
+    """The neurons that are strictly active at one point, in exact arithmetic."""
+    h, scale = _integers(x)
+    bits: tuple[int, ...] = ()
+    for W, b in layers[:-1]:
+        weights, biases, denominator = _exact_layer(W, b)
+        z = [sum(map(int.__mul__, row, h)) + c * scale for row, c in zip(weights, biases, strict=True)]
+        bits += tuple(int(value > 0) for value in z)
+        h, scale = [max(value, 0) for value in z], scale * denominator
+    return bits
+
+
+def _visit(layers, index, below, scale, cell, pattern, face, found) -> None:
+    """Adds the patterns of the regions inside a cell on which all layers under `index` are affine.
+
+    `below` holds the values of the layer below times `scale`.
+    """
+    if index == len(layers):
+        found.add(pattern)
+        return
+    W, b, denominator = layers[index]
+    z = [_form(row, c * scale, below, len(below[0]) - 1) for row, c in zip(W, b, strict=True)]
+    cells = [((), cell)]
+    for row in z:
+        cells = [((*bits, bit), part) for bits, whole in cells for bit, part in enumerate(_cut(whole, row, face))
+                 if part]  # fmt: skip
+        face += 1
+    zero = [0] * len(below[0])
+    for bits, part in cells:
+        inner = [row if bit else zero for row, bit in zip(z, bits, strict=True)]
+        _visit(layers, index + 1, inner, scale * denominator, part, pattern + bits, face, found)
+
+
+def _cut(cell: list[Ray], row: Row, face: int) -> tuple[list[Ray], list[Ray]]:
+    """The parts of a cell where row <= 0 and where row > 0, as rays; empty where a part has no interior.
+
+    A row that vanishes on the whole cell leaves it on the first side: such a neuron is inactive.
+    """
+    values = [sum(map(int.__mul__, row, point)) for point, _ in cell]
+    if all(value <= 0 for value in values):
+        return cell, []
+    if all(value >= 0 for value in values):
+        return [], cell
+    bit = 1 << face
+    edges = []
+    dimension = len(row)
+    for i, (p, u) in enumerate(cell):
+        for j, (q, v) in enumerate(cell):
+            if values[i] > 0 > values[j] and _adjacent(cell, i, j, u & v, dimension):
+                edges.append((_reduced([values[i] * b - values[j] * a for a, b in zip(p, q, strict=True)]), u & v | bit))
+    on = [(point, faces | bit) for (point, faces), value in zip(cell, values, strict=True) if value == 0]
+    below = [ray for ray, value in zip(cell, values, strict=True) if value < 0]
+    above = [ray for ray, value in zip(cell, values, strict=True) if value > 0]
+    return below + on + edges, above + on + edges
+
+
+def _adjacent(cell: list[Ray], i: int, j: int, shared: int, dimension: int) -> bool:
+    """Whether two extreme rays span an edge: enough faces in common, and no third ray on all of those."""
+    if shared.bit_count() < dimension - 2:
+        return False
+    return all(faces & shared != shared or k in (i, j) for k, (_, faces) in enumerate(cell))
+
+
+def _over_a_box(bounds: list[tuple[Fraction, Fraction]]) -> list[Ray]:
+    """The cone over a full-dimensional box: a ray through each corner."""
+    rays = []
+    for choice in product((0, 1), repeat=len(bounds)):
+        corner = [*(pair[side] for pair, side in zip(bounds, choice, strict=True)), Fraction(1)]
+        scale = lcm(*(value.denominator for value in corner))
+        faces = sum(1 << (2 * axis + side) for axis, side in enumerate(choice))
+        rays.append((_reduced([int(value * scale) for value in corner]), faces))
+    return rays
+
+
+def _orthants(n: int) -> list[list[Ray]]:
+    """The whole space in 2^n pieces, so that every cone is pointed; a pattern counts if it has a cell in one."""
+    cells = []
+    everything = (1 << (n + 1)) - 1  # face k is where coordinate k is zero
+    for signs in product((1, -1), repeat=n):
+        axes = [*signs, 1]
+        cells.append([([axes[k] * int(j == k) for j in range(n + 1)], everything ^ (1 << k)) for k in range(n + 1)])
+    return cells
+
+
+def _identity(inputs, free, bounds, scale) -> list[Row]:
+    """The inputs times `scale` as forms of the free ones."""
+    rows = []
+    for axis in range(inputs):
+        row = [scale * int(axis == other) for other in free]
+        rows.append([*row, 0 if axis in free else int(bounds[axis][0] * scale)])
+    return rows
+
+
+def _exact_layer(W, b) -> tuple[list[Row], Row, int]:
+    """W and b times a common denominator, and that denominator."""
+    flat = [Fraction(float(v)) for row in W for v in row] + [Fraction(float(v)) for v in b]
+    denominator = lcm(*(value.denominator for value in flat))
+    whole = [int(value * denominator) for value in flat]
+    width = len(W[0])
+    return [whole[k * width : (k + 1) * width] for k in range(len(b))], whole[len(whole) - len(b) :], denominator
+
+
+def _form(weights: Row, constant: int, below: list[Row], free: int) -> Row:
+    """weights . below + constant as a form of the free inputs."""
+    row = [sum(w * h[k] for w, h in zip(weights, below, strict=True)) for k in range(free + 1)]
+    row[-1] += constant
+    return row
+
+
+def _integers(row) -> tuple[Row, int]:
+    exact = [Fraction(float(v)) for v in row]
+    scale = lcm(*(value.denominator for value in exact))
+    return [int(value * scale) for value in exact], scale
+
+
+def _reduced(point: Row) -> Row:
+    common = gcd(*point)
+    return [v // common for v in point] if common > 1 else point
 
 
 def strictly_feasible(rows: list[list[Fraction]]) -> bool:
@@ -35,51 +189,3 @@ def strictly_feasible(rows: list[list[Fraction]]) -> bool:
         if not rows:
             return True
     return all(row[0] > 0 for row in rows)
-
-
-def regions(layers, box=None, half_spaces=()) -> set[tuple[int, ...]]:
-    """Every activation pattern with a full-dimensional cell, on a box [(lo, hi), ...] or on the whole space.
-
-    Each further half-space (a_1, .., a_n, c) is a . x <= c.
-    """
-    exact = [([[Fraction(float(v)) for v in row] for row in W], [Fraction(float(v)) for v in b]) for W, b in layers]
-    n = len(exact[0][0][0])
-    domain = []
-    for axis, (lo, hi) in enumerate(box or []):
-        unit = [Fraction(int(k == axis)) for k in range(n)]
-        domain.append([*unit, -Fraction(float(lo))])
-        domain.append([*(-u for u in unit), Fraction(float(hi))])
-    domain += [[*(-Fraction(float(a)) for a in row[:-1]), Fraction(float(row[-1]))] for row in half_spaces]
-    found: set[tuple[int, ...]] = set()
-    if not strictly_feasible(domain):
-        return found
-
-    def visit(layer: int, below: list[list[Fraction]], pattern: tuple[int, ...], rows: list[list[Fraction]]) -> None:
-        W, b = exact[layer]
-        z = [
-            [sum((w * h[k] for w, h in zip(row, below, strict=True)), Fraction(0)) for k in range(n)]
-            + [sum((w * h[n] for w, h in zip(row, below, strict=True)), bias)]
-            for row, bias in zip(W, b, strict=True)
-        ]
-        split(layer, z, 0, pattern, rows)
-
-    def split(layer, z, neuron, pattern, rows) -> None:
-        if neuron == len(z):
-            if layer == len(exact) - 2:
-                found.add(pattern)
-                return
-            bits = pattern[-len(z) :]
-            visit(layer + 1, [row if bit else [Fraction(0)] * (n + 1) for row, bit in zip(z, bits, strict=True)],
-                  pattern, rows)  # fmt: skip
-            return
-        row = z[neuron]
-        if not any(row[:n]):
-            split(layer, z, neuron + 1, (*pattern, int(row[n] > 0)), rows)
-            return
-        for bit, side in ((0, [-v for v in row]), (1, row)):
-            if strictly_feasible([*rows, side]):
-                split(layer, z, neuron + 1, (*pattern, bit), [*rows, side])
-
-    identity = [[Fraction(int(k == j)) for k in range(n + 1)] for j in range(n)]
-    visit(0, identity, (), domain)
-    return found
