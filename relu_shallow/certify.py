@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from relu_shallow.checks.volumes import check_volumes
 from relu_shallow.domain import contains
 from relu_shallow.network import Network, activation_patterns, dense, evaluate
 from relu_shallow.precision import equality_error
-from relu_shallow.regions.partition import GRANTED, unpack
+from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.table import ShallowNetwork, Table, as_points
 
 POINTS = 10_000
@@ -129,9 +129,11 @@ def _other_file(stored: Network, given: Network) -> list[str]:
 
 def _level(shallow: ShallowNetwork) -> Check:
     """Whether the level claimed is one that can be checked."""
-    level = shallow.completeness.level
-    ok = level in GRANTED
-    return Check("level", ok, f"{level}" if ok else f"{level} is claimed, for which no proof is stored")
+    known = shallow.completeness
+    detail = f"{known.level}"
+    if known.level == "certified":
+        detail += f", by the search's own {sum(asdict(known.certificate).values())} decisions"
+    return Check("level", not (known.level == "certified" and (known.certificate.open or not known.complete)), detail)
 
 
 def _structure(table: Table) -> Iterator[Check]:

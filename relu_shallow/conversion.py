@@ -36,19 +36,21 @@ def convert(
     workers: int | None = None,
     max_regions: int | None = None,
     time_limit: float | None = None,
+    certify: bool = True,
     trust: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> ShallowNetwork:
     """The shallow network that equals a model on a domain: a path, a torch module, a scikit-learn MLP or a Network.
 
     With `max_regions` or `time_limit` (seconds) the list may be partial; `completeness` says so. `workers` is the
-    number of threads (all usable cores by default) and `progress` is called with the regions found so far. `trust`
+    number of threads (all usable cores by default) and `progress` is called with the regions found so far. Without
+    `certify` decisions are taken as they look in floats, none is proved, and the list stays "uncertified". `trust`
     names classes that a pickle may hold. Raises ModelError, DomainError, UsageError for a limit that is none, or
     OutputError where nothing was found.
     """
     return convert_timed(
-        model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, trust=trust,
-        progress=progress,
+        model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, certify=certify,
+        trust=trust, progress=progress,
     )[0]  # fmt: skip
 
 
@@ -60,6 +62,7 @@ def convert_timed(
     workers: int | None = None,
     max_regions: int | None = None,
     time_limit: float | None = None,
+    certify: bool = True,
     trust: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
     announce: Callable[[str], None] = lambda message: None,  # noqa: ARG005
@@ -79,6 +82,7 @@ def convert_timed(
         workers=usable_cores() if workers is None else workers,
         max_regions=max_regions,
         time_limit=time_limit,
+        certify=certify,
         progress=progress,
     )
     found = perf_counter()

@@ -96,20 +96,22 @@ LP_TOLERANCE = 1e-10
 LP_OPTIONS = {"primal_feasibility_tolerance": LP_TOLERANCE, "dual_feasibility_tolerance": LP_TOLERANCE}  # of linprog
 
 
-def search_limits(network: Network, dimension: int, first_rows: int) -> Float[np.ndarray, " limits"]:
+def search_limits(
+    network: Network, dimension: int, first_rows: int, *, certify: bool = True
+) -> Float[np.ndarray, " limits"]:
     """The compiled search's numbers, in its order (see `lp/kernel.py: climb` and `regions/kernel.py: search`).
 
     Rows have unit norm and |y| <= 1, so round-off is measured against 1: the flattest edge counted as meeting a row is
     a few hundred u; a price is zero below a few u of the objective's size; a row of d + 1 terms is evaluated to
     gamma(4 d + 20); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex
-    being a solution of d equations in rounded arithmetic.
+    being a solution of d equations in rounded arithmetic. The last entry says whether error bounds are carried.
     """
     flattest = 256 * UNIT
     price = 16 * UNIT
     most = 50 * (dimension + network.neurons + first_rows) + 1000
     rounding = gamma(max((*network.widths, network.inputs), default=1) + 40)
     return np.array([flattest, price, 40, most, 12, gamma(4 * dimension + 20), 16.0, rounding, 0.0,
-                     64 * UNIT, np.sqrt(UNIT), 2.0**16 * UNIT])  # fmt: skip
+                     64 * UNIT, np.sqrt(UNIT), 2.0**16 * UNIT, float(certify)])  # fmt: skip
 
 
 def local_rows_error(

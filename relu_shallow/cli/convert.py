@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Who does the work.")
 @click.option("--lp", type=click.Choice(LP_BACKENDS), default="kernel", show_default=True,
               help="Who solves the linear programs; the others are slow references.")  # fmt: skip
+@click.option("--certify/--no-certify", default=True, show_default=True,
+              help="Prove every decision, or take it as it looks in floating point.")  # fmt: skip
 @click.option("--trust", metavar="CLASS", multiple=True,
               help="Let a pickled model run this class's code, named by its import path (repeatable).")  # fmt: skip
 @click.option("--require", metavar="LEVEL", type=click.Choice(REQUIREMENTS),
@@ -86,6 +89,7 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
         "complete": known.complete,
         "level": known.level,
         "certified": known.level == "certified",
+        "certificate": asdict(known.certificate),
         "neurons": network.neurons,
         "inputs": network.inputs,
         "outputs": network.outputs,

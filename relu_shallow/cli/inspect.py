@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,6 +83,7 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
         "bounds": np.column_stack([box.lo, box.hi]).tolist() if isinstance(box, Box) else None,
         "complete": known.complete,
         "level": known.level,
+        "certificate": asdict(known.certificate),
         "lps": known.effort.lps,
         "search_seconds": known.effort.seconds,
         "modules": [table.regions for table in shallow.tables],
@@ -115,6 +117,8 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         shown = ", ".join(str(entry) for entry in value[:12])
         return (shown + (f" and {len(value) - 12} more" if len(value) > 12 else "")) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:,}" for name, number in value.items() if number) or "nothing to decide"
     if isinstance(value, float):
         return f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value) or "unknown"

@@ -210,13 +210,17 @@ def interior(problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"]) -> lis
     return point if depth > 0 else None
 
 
-def input_point(problem: ExactProblem, point: list[Fraction]) -> Float[np.ndarray, " inputs"]:
-    """The input x = x' / x0 of a chart point, divided exactly and rounded once."""
+def input_point(problem: ExactProblem, point: list[Fraction]) -> tuple[Fraction, ...]:
+    """The input x = x' / x0 of a chart point."""
     lifted = [*point, Fraction(1)]
     x0 = sum((a * y for a, y in zip(problem.e, lifted, strict=True)), Fraction(0))
-    exact = [sum((a * y for a, y in zip(row, lifted, strict=True)), Fraction(0)) / x0 for row in problem.embedding]
+    return tuple(sum((a * y for a, y in zip(row, lifted, strict=True)), Fraction(0)) / x0 for row in problem.embedding)
+
+
+def rounded(point: tuple[Fraction, ...]) -> Float[np.ndarray, " inputs"]:
+    """A rational point in floats, each coordinate rounded once."""
     largest = Fraction(np.finfo(np.float64).max)
-    return np.array([float(max(-largest, min(value, largest))) for value in exact])
+    return np.array([float(max(-largest, min(value, largest))) for value in point])
 
 
 def exact_pattern(problem: ExactProblem, x: Float[np.ndarray, " inputs"]) -> Bool[np.ndarray, " neurons"]:
@@ -232,9 +236,7 @@ def exact_pattern(problem: ExactProblem, x: Float[np.ndarray, " inputs"]) -> Boo
     return np.concatenate(bits).astype(bool)
 
 
-def same_pattern(
-    problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"], x: np.ndarray
-) -> bool:
+def same_pattern(problem: ExactProblem, flags: UInt8[np.ndarray, " neurons"], x: np.ndarray) -> bool:
     """Whether every exact pre-activation at the float point x has the pattern's strict sign.
 
     A neuron whose row is identically zero under the pattern is inactive and needs no sign.

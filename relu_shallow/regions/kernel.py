@@ -11,7 +11,8 @@ A node of the tree is a cell with a current vertex and basis. Arrays, for n' = d
     AT, b, error        the cell's rows (see lp/kernel.py): the ball's, the domain's, one per cut neuron on the path
     frames              the cut nodes whose active child is still to be visited: neuron, rows, vertex, basis, inverse
 
-The inactive child is visited first, so regions leave in the order of their patterns.
+The inactive child is visited first, so regions leave in the order of their patterns. What rounding leaves undecided is
+handed back for exact arithmetic; without certification it is taken as it looks, and errors are estimated, not bounded.
 """
 
 import numpy as np
@@ -20,13 +21,13 @@ from numba import njit
 from relu_shallow.lp.kernel import JIT, ONCE, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED = 0, 1, 2
-UNDECIDED, UNPROVED, REGIONS, FORWARD_FULL, FORWARD_RANK1, BOXES, SETTLED, REUSED, EXACT = 3, 4, 5, 6, 7, 8, 9, 10, 11
+REGIONS, FORWARD_FULL, FORWARD_RANK1, INTERVAL, DUAL, EARLIER, CUT, EXACT, OPEN = 3, 4, 5, 6, 7, 8, 9, 10, 11
 COUNTERS = 16
 TINY = np.finfo(np.float64).tiny  # more than all that underflow can take from a sum; an error of 0 means exactly zero
 
 
 @njit(**JIT)
-def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters):
+def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters, certify):
     """Z and E of a layer from the layer below under the present slopes: by rank one where few neurons changed."""
     below, here, stop = off[layer - 1], off[layer], off[layer + 1]
     width = stop - here
@@ -56,7 +57,7 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
         for c in range(d + 1):
             spread += abs(e[c])
         for j in range(here, stop):
-            E[j] = rounding * spread * abs(bias[j]) + TINY if bias[j] != 0.0 else 0.0
+            E[j] = rounding * spread * abs(bias[j]) + TINY if certify and bias[j] != 0.0 else 0.0
     for k in range(below, here):
         factor = slope[k] - used[k] if rank1 else slope[k]
         used[k] = slope[k]
@@ -69,16 +70,17 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
             size += abs(z)
             for j in range(width):
                 Z[c, here + j] += z * WT[base + j]
-        if size == 0.0 and E[k] == 0.0:
+        if not certify or (size == 0.0 and E[k] == 0.0):
             continue
         charge = abs(factor) * E[k] + rounding * size + TINY
         for j in range(width):
             weight = abs(WT[base + j])
             E[here + j] += charge * weight + TINY if weight != 0.0 else 0.0
     for j in range(here, stop):
-        E[j] *= 1.0 + rounding  # the bound's own rounding
-    if rank1:
-        # the partial sums were rounded once more per changed neuron: charge the rows' present size
+        E[j] *= 1.0 + rounding if certify else 0.0  # the bound's own rounding
+    if rank1 or not certify:
+        # the partial sums were rounded once more per changed neuron: charge the rows' present size (without
+        # certification this estimate is all there is)
         for c in range(d + 1):
             for j in range(here, stop):
                 E[j] += rounding * abs(Z[c, j])
@@ -235,6 +237,7 @@ def search(
     Z1, E1, e, start_AT, start_b, start_error, inverse_scale = chart
     decided, start_flags, start_y, start_basis = node
     relative, side, rounding, skewed = limits[5], limits[6], limits[7], limits[11]
+    certify = limits[12] > 0.0
     layers = len(off) - 1
     neurons = off[layers]
     d = len(e) - 1
@@ -305,7 +308,8 @@ def search(
     for q in range(decided):
         if q == off[layer + 1]:
             layer += 1
-            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
+            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters,
+                    certify)  # fmt: skip
         flags[q] = start_flags[q]
         active = flags[q] & 1
         slope[q] = hi[q] if active else lo[q]
@@ -325,7 +329,8 @@ def search(
     first = True
     if decided == off[layer + 1] and layer < layers - 1 and decided > 0:
         layer += 1
-        forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
+        forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters,
+                    certify)  # fmt: skip
     q = decided
 
     while True:
@@ -347,7 +352,6 @@ def search(
                 pre[t] = 0
             still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
             if still > limits[8]:
-                counters[BOXES] += 1
                 for k in range(2 * d):
                     c = k >> 1
                     sign = 1.0 if k & 1 else -1.0
@@ -357,27 +361,30 @@ def search(
                     result = climb(AT, b, slack, y, basis, binv, rows, d, h, 0.0, np.inf, price, edge, denom, ratio,
                                    scratch, counters, limits)  # fmt: skip
                     if result == OPTIMAL:
-                        bound = safe_maximum(AT, b, error, basis, d, h, 0.0, price, relative)
+                        bound = y[c] * sign
+                        if certify:
+                            bound = safe_maximum(AT, b, error, basis, d, h, 0.0, price, relative)
                         if sign > 0.0:
                             boxhi[layer, c] = min(boxhi[layer, c], bound)
                         else:
                             boxlo[layer, c] = max(boxlo[layer, c], -bound)
-                now = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
-                counters[SETTLED] += still - now
+                settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
 
         if q < off[layer + 1]:
             if pre[q] != 0:
                 flags[q] = 1 if pre[q] == 1 else 0
                 slope[q] = hi[q] if pre[q] == 1 else lo[q]
+                counters[INTERVAL] += 1
                 q += 1
                 continue
             if proof_side[q] != 0 and proof_row[q] < rows and row_stamp[proof_row[q]] == proof_stamp[q]:
                 flags[q] = 1 if proof_side[q] > 0 else 0
                 slope[q] = hi[q] if proof_side[q] > 0 else lo[q]
-                counters[REUSED] += 1
+                counters[EARLIER] += 1
                 q += 1
                 continue
-            undecided = True
+            undecided, cut = True, False
+            seen = 0
             constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
             total = 0.0
             for k in range(d):
@@ -397,12 +404,10 @@ def search(
                 for k in range(d):
                     value += h[k] * y[k]
                     home[k] = basis[k]
-                seen = 0
                 if value > threshold:
                     seen = 1
                 elif value < -threshold:
                     seen = -1
-                cut = False
                 kept = False
                 trial = limits
                 for _ in range(4):
@@ -428,11 +433,17 @@ def search(
                         for t in range(rows):
                             worst = min(worst, slack[t])
                         if worst > -skewed:
-                            cut = True
-                            undecided = False
+                            cut, undecided = True, False
+                            counters[CUT] += 1
                             break
+                        cut = not certify  # a vertex that round-off has moved: as it looks
                     elif result == OPTIMAL:
-                        bound = safe_maximum(AT, b, error, basis, d, goal, side_sign * constant, price, relative)
+                        if certify:
+                            bound = safe_maximum(AT, b, error, basis, d, goal, side_sign * constant, price, relative)
+                        else:
+                            bound = side_sign * constant
+                            for k in range(d):
+                                bound += goal[k] * y[k]
                         if bound + doubt < 0.0:
                             if seen == 0:
                                 seen = -1
@@ -445,6 +456,7 @@ def search(
                             proof_stamp[q] = row_stamp[highest]
                             proof_side[q] = seen
                             undecided = False
+                            counters[DUAL] += 1
                             break
                     # once more from where the neuron was met, by another path: Bland's rule
                     if trial is careful:
@@ -454,9 +466,11 @@ def search(
                         basis[k] = home[k]
                     if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
                         break
+            if undecided and not certify:
+                counters[OPEN] += 1
+                undecided = False
             if undecided:
                 # for exact arithmetic: hand the node back and leave its subtree
-                counters[UNDECIDED] += 1
                 open_length[opened] = q
                 for t in range(q):
                     open_flags[opened, t] = flags[t]
@@ -497,7 +511,8 @@ def search(
 
         elif layer < layers - 1:
             layer += 1
-            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters)
+            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters,
+                    certify)  # fmt: skip
             entering = True
             continue
 
@@ -525,8 +540,9 @@ def search(
                 out_radii[found] = radius
                 found += 1
                 counters[REGIONS] += 1
+            elif not certify:
+                counters[OPEN] += 1
             else:
-                counters[UNPROVED] += 1
                 open_length[opened] = neurons
                 for t in range(neurons):
                     open_flags[opened, t] = flags[t]

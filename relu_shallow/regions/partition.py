@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -12,18 +14,36 @@ from relu_shallow.domain import Domain, describe
 from relu_shallow.network import Network
 
 Level = Literal["uncertified", "witnessed", "certified"]
+ExactWitnesses = Mapping[int, tuple[Fraction, ...]]
 LEVELS: tuple[Level, ...] = ("uncertified", "witnessed", "certified")
-GRANTED: tuple[Level, ...] = LEVELS[:2]  # what can be checked today: no proofs are stored that nothing is missing
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What the search did: LPs solved, simplex pivots, decisions within rounding error of zero, wall seconds."""
+    """What the search did: LPs solved, simplex pivots, wall seconds."""
 
     lps: int
     pivots: int
-    undecided: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How many decisions of a search were settled which way; a list can be certified only where none is `open`.
+
+    A neuron's sign on a cell: by its `interval` over a box around the cell, by a safe `dual` bound of a linear
+    program, or by an `earlier` dual bound whose rows still hold. A `cut`: both sides seen, which needs no proof, since
+    a cell that turns out to be empty yields no region. A region: by a `witness` in floats at which every
+    pre-activation exceeds its error. What rounding left undecided: in `exact` arithmetic.
+    """
+
+    interval: int = 0
+    dual: int = 0
+    earlier: int = 0
+    cut: int = 0
+    witness: int = 0
+    exact: int = 0
+    open: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +53,7 @@ class Partition:
     `bits` packs the patterns eight neurons to a byte, first neuron in the highest bit, so that comparing bytes
     compares patterns. `witnesses` are interior points; `radii` the radius of the largest ball inside each region
     (infinite where there is none; within the affine hull on a flat domain), in the units of the inputs.
+    `exact_witnesses` holds rational interior points of the regions too small for a float one, by their number.
     """
 
     network: Network
@@ -42,7 +63,9 @@ class Partition:
     radii: Float[np.ndarray, " regions"]
     complete: bool
     level: Level
+    certificate: Certificate
     effort: Effort
+    exact_witnesses: ExactWitnesses = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line, without the arrays."""

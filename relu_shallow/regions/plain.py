@@ -17,7 +17,7 @@ from relu_shallow.errors import DomainError
 from relu_shallow.lp.question import Answer, Maximise, Polyhedron
 from relu_shallow.network import Affine, Network, local_maps, switching
 from relu_shallow.precision import general_lp_margin, local_rows_error
-from relu_shallow.regions.partition import Effort, Partition, pack
+from relu_shallow.regions.partition import Certificate, Effort, Partition, pack
 
 REPORT_EVERY = 0.25  # seconds between calls of `progress`
 
@@ -114,12 +114,14 @@ def enumerate_plain(
             for child, bit in reversed(_children(cell, network, solver)):
                 stack.append(_extend(network, scaled, frame, cell, child, bit))
     witnesses = np.array([center for center, _ in balls]).reshape(len(balls), network.inputs)
-    effort = Effort(solver.lps, 0, solver.undecided, time.perf_counter() - started)
+    certificate = Certificate(dual=solver.lps - solver.undecided, open=solver.undecided)
+    effort = Effort(solver.lps, 0, time.perf_counter() - started)
     complete = not stack and not solver.lost
     bits = pack(np.array(patterns, dtype=bool).reshape(len(patterns), network.neurons))
     return Partition(
-        network, domain, bits, witnesses, np.array([radius for _, radius in balls]), complete, "uncertified", effort
-    )
+        network, domain, bits, witnesses, np.array([radius for _, radius in balls]), complete, "uncertified",
+        certificate, effort,
+    )  # fmt: skip
 
 
 def frame_of(domain: Domain, inputs: int, solver: Solver) -> Frame:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from relu_shallow.domain import Domain, WholeSpace, fit
+from relu_shallow.domain import Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.kernel import LPS, PIVOTS
@@ -18,8 +19,8 @@ from relu_shallow.network import Network
 from relu_shallow.precision import check_range
 from relu_shallow.regions.charts import Chart, charts_of
 from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
-from relu_shallow.regions.kernel import COUNTERS, EXACT, REGIONS
-from relu_shallow.regions.partition import Effort, Level, Partition, pack, sort_order
+from relu_shallow.regions.kernel import COUNTERS, CUT, DUAL, EARLIER, EXACT, INTERVAL, OPEN, REGIONS
+from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, Partition, pack, sort_order
 from relu_shallow.regions.task import Batch, Node, Problem, lay_out, root, run
 
 LP_CHOICES = ("kernel", *BACKENDS)
@@ -65,13 +66,14 @@ def enumerate_regions(
     workers: int = 1,
     max_regions: int | None = None,
     time_limit: float | None = None,
+    certify: bool = True,
     progress: Progress | None = None,
 ) -> Partition:
     """The linear regions of a network on a domain: all of them, or a first part where a limit stops the search.
 
     `lp` names the solver: the compiled simplex, or a general one called afresh for every question (bounded domains;
-    slow, for comparison). `progress` is told the number of regions found, a few times a second. Raises DomainError
-    where the domain is empty or does not fit the network.
+    slow, for comparison). Without `certify` decisions are taken as they look in floats. `progress` is told the number
+    of regions found, a few times a second. Raises DomainError where the domain is empty or does not fit the network.
     """
     domain = fit(domain, network.inputs)
     if lp != "kernel" and network.neurons:
@@ -88,17 +90,16 @@ def enumerate_regions(
         return _single_region(network, domain, charts[0])
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     budget = Budget(float(np.inf if max_regions is None else max_regions), deadline)
-    roots = _roots(network, domain, charts)
+    roots = _roots(network, domain, charts, certify=certify)
     if not roots:
         raise DomainError(NO_INTERIOR)
     complete = _work(list(roots), max(1, workers), budget, progress)
     return _merge(network, domain, roots, complete, budget, start)
 
 
-def _roots(network: Network, domain: Domain, charts: Sequence[Chart]) -> list[Task]:
+def _roots(network: Network, domain: Domain, charts: Sequence[Chart], *, certify: bool) -> list[Task]:
     """One task for each chart, its root node."""
-
-    problems = [lay_out(network, domain, chart) for chart in charts]
+    problems = [lay_out(network, domain, chart, certify=certify) for chart in charts]
     nodes = [root(problem, chart.dimension) for problem, chart in zip(problems, charts, strict=True)]
     return [
         Task(problem, (node,), np.zeros(COUNTERS, np.int64))
@@ -196,7 +197,6 @@ class Found:
     bits: UInt8[np.ndarray, "regions bytes"]
     witnesses: Float[np.ndarray, "regions inputs"]
     radii: Float[np.ndarray, " regions"]
-    witnessed: Bool[np.ndarray, " regions"]
 
 
 def _merge(
@@ -209,6 +209,7 @@ def _merge(
 ) -> Partition:
     counters = np.zeros_like(roots[0].counters)
     parts = []
+    exact: dict[bytes, tuple[Fraction, ...]] = {}
     for first in roots:
         tasks = _in_order(first)
         counters += sum(task.counters for task in tasks)
@@ -217,21 +218,40 @@ def _merge(
             continue
         parts.append(Found(
             np.concatenate([batch.bits for batch in batches]), np.concatenate([batch.witnesses for batch in batches]),
-            np.concatenate([batch.radii for batch in batches]), np.concatenate([batch.witnessed for batch in batches]),
+            np.concatenate([batch.radii for batch in batches]),
         ))  # fmt: skip
+        for batch in batches:
+            exact |= batch.exact
     merged = parts[0] if len(parts) == 1 and not counters[EXACT] else _first_of_each(parts)
     if len(merged.bits) > budget.regions:
         keep = slice(int(budget.regions))
-        merged = Found(merged.bits[keep], merged.witnesses[keep], merged.radii[keep], merged.witnessed[keep])
+        merged = Found(merged.bits[keep], merged.witnesses[keep], merged.radii[keep])
         complete = False
     radii = merged.radii
     if len(roots) > 1:
         from relu_shallow.regions.radius import inscribed_radii
 
         radii = inscribed_radii(network, domain, merged.bits, merged.witnesses)
-    level: Level = "witnessed" if bool(merged.witnessed.all()) else "uncertified"
-    effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), int(counters[EXACT]), time.perf_counter() - start)
-    return Partition(network, domain, merged.bits, merged.witnesses, radii, complete, level, effort)
+    certificate = _certificate(counters)
+    level: Level = "uncertified" if certificate.open else "certified" if complete else "witnessed"
+    effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), time.perf_counter() - start)
+    return Partition(network, domain, merged.bits, merged.witnesses, radii, complete, level, certificate, effort,
+                     _by_number(exact, merged.bits))  # fmt: skip
+
+
+def _certificate(counters: Int[np.ndarray, " counters"]) -> Certificate:
+    """What the kernel counted, by name."""
+    interval, dual, earlier, cut, witness, exact, undecided = (
+        int(counters[kind]) for kind in (INTERVAL, DUAL, EARLIER, CUT, REGIONS, EXACT, OPEN)
+    )
+    return Certificate(interval, dual, earlier, cut, witness, exact, undecided)
+
+
+def _by_number(exact: dict[bytes, tuple[Fraction, ...]], bits: UInt8[np.ndarray, "regions bytes"]) -> ExactWitnesses:
+    """The rational witnesses under the numbers of their regions in a sorted list."""
+    if not exact:
+        return {}
+    return {number: exact[row] for number, row in enumerate(map(bytes, bits)) if row in exact}
 
 
 def _first_of_each(parts: Sequence[Found]) -> Found:
@@ -239,12 +259,11 @@ def _first_of_each(parts: Sequence[Found]) -> Found:
     bits = np.concatenate([part.bits for part in parts])
     witnesses = np.concatenate([part.witnesses for part in parts])
     radii = np.concatenate([part.radii for part in parts])
-    witnessed = np.concatenate([part.witnessed for part in parts])
     order = sort_order(bits)  # stable: within a pattern the first chart comes first
     new = np.ones(len(order), dtype=bool)
     new[1:] = (bits[order[1:]] != bits[order[:-1]]).any(axis=1)
     keep = order[new]
-    return Found(bits[keep], witnesses[keep], radii[keep], witnessed[keep])
+    return Found(bits[keep], witnesses[keep], radii[keep])
 
 
 def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:
@@ -258,6 +277,16 @@ def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:
     pattern = np.zeros(0, dtype=bool)
     if network.neurons:
         pattern = exact_pattern(lay_out_exactly(network, domain, chart), center)
-    bits = pack(pattern[None, :])
-    effort = Effort(0, 0, 0, 0.0)
-    return Partition(network, domain, bits, center[None, :], np.array([radius]), True, "witnessed", effort)
+    level: Level = "certified" if _strictly_inside(domain, center) else "uncertified"
+    certificate = Certificate(exact=1) if level == "certified" else Certificate(open=1)
+    return Partition(network, domain, pack(pattern[None, :]), center[None, :], np.array([radius]), True, level,
+                     certificate, Effort(0, 0, 0.0))  # fmt: skip
+
+
+def _strictly_inside(domain: Domain, x: Float[np.ndarray, " n"]) -> bool:
+    """Whether a polytope's rows all exceed zero at a point, in exact arithmetic (boxes are never flat here)."""
+    if not isinstance(domain, Polytope):
+        return True
+    rows = [[Fraction(v) for v in row] for row in np.column_stack([domain.b, -domain.A]).tolist()]
+    point = [Fraction(1), *map(Fraction, x.tolist())]
+    return all(sum(a * v for a, v in zip(row, point, strict=True)) > 0 for row in rows if any(row[1:]))

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from relu_shallow.domain import Domain
 from relu_shallow.lp.exact import Vertex
@@ -23,6 +23,7 @@ from relu_shallow.regions.exact import (
     input_point,
     interior,
     lay_out_exactly,
+    rounded,
     same_pattern,
     sides,
 )
@@ -64,19 +65,19 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Regions in the order of their patterns: packed patterns, points deep inside, radii, and proofs.
+    """Regions in the order of their patterns: packed patterns, points deep inside, and radii.
 
-    `witnessed` says that the point, as written in floats, was proved to have the region's pattern.
+    `exact` holds, by packed pattern, rational points of the regions whose point is not inside once written in floats.
     """
 
     bits: UInt8[np.ndarray, "regions bytes"]
     witnesses: Float[np.ndarray, "regions inputs"]
     radii: Float[np.ndarray, " regions"]
-    witnessed: Bool[np.ndarray, " regions"]
+    exact: dict[bytes, tuple[Fraction, ...]]
 
 
-def lay_out(network: Network, domain: Domain, chart: Chart) -> Problem:
-    """The kernel's arrays for a network on a chart."""
+def lay_out(network: Network, domain: Domain, chart: Chart, *, certify: bool = True) -> Problem:
+    """The kernel's arrays for a network on a chart; `certify` says whether every decision is to be proved."""
     d = chart.dimension
     Z1, E1 = first_layer(network, chart)
     scale = np.abs(chart.M).max(axis=0)  # one entry a column wherever lengths are measured
@@ -84,8 +85,8 @@ def lay_out(network: Network, domain: Domain, chart: Chart) -> Problem:
     unit = float(scale.min()) if metric else 1.0
     inverse = unit / scale if metric else np.ones(d)
     AT, b, error = domain_rows(chart, inverse)
-    return Problem(stacked(network), (Z1, E1, chart.e, AT, b, error, inverse), search_limits(network, d, len(b)), unit,
-                   network, domain, chart)  # fmt: skip
+    limits = search_limits(network, d, len(b), certify=certify)
+    return Problem(stacked(network), (Z1, E1, chart.e, AT, b, error, inverse), limits, unit, network, domain, chart)
 
 
 def first_layer(network: Network, chart: Chart) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +176,7 @@ def _run_kernel(
         problem.limits,
     )  # fmt: skip
     batch = Batch(pack(flags[:found].view(np.bool_)), problem.source.to_input(points[:found]),
-                  radii[:found] * problem.ball_unit, np.ones(found, dtype=bool))  # fmt: skip
+                  radii[:found] * problem.ball_unit, {})  # fmt: skip
     frontier = [
         Node(int(lengths[i]), _path(front_flags[i], lengths[i]), front_points[i].copy(), front_basis[i].copy())
         for i in range(left)
@@ -215,10 +216,12 @@ def _exact_region(problem: Problem, node: Node) -> list[Batch]:
     deep = interior(problem.exact, node.flags)
     if deep is None:
         return []
-    x = input_point(problem.exact, deep)
-    proved = same_pattern(problem.exact, node.flags, x)
+    exact = input_point(problem.exact, deep)
+    x = rounded(exact)
+    bits = pack((node.flags & 1)[None, :].astype(bool))
     radius = ball_radius(problem, node, np.array([float(v) for v in deep]))
-    return [Batch(pack((node.flags & 1)[None, :].astype(bool)), x[None, :], np.array([radius]), np.array([proved]))]
+    kept = {} if same_pattern(problem.exact, node.flags, x) else {bits[0].tobytes(): exact}
+    return [Batch(bits, x[None, :], np.array([radius]), kept)]
 
 
 def ball_radius(problem: Problem, node: Node, point: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from relu_shallow.shallow.trie import cartesian_tree, cell_starts, first_differe
 def shallow_network(partition: Partition) -> ShallowNetwork:
     """The shallow network of a partition, as one table."""
     table = build_table(partition)
-    completeness = Completeness(partition.complete, partition.level, partition.effort)
+    completeness = Completeness(partition.complete, partition.level, partition.certificate, partition.effort)
     return ShallowNetwork(partition.network, partition.domain, (table,), completeness)
 
 
@@ -27,7 +27,8 @@ def build_table(partition: Partition) -> Table:
     cell, neuron = key // max(network.neurons, 1), key % max(network.neurons, 1)
     H, c, alpha, beta = _maps(partition, cell, neuron)
     trie = cartesian_tree(split, row.astype(np.int64))
-    return Table(network, partition.bits, partition.witnesses, partition.radii, H, c, alpha, beta, trie)
+    return Table(network, partition.bits, partition.witnesses, partition.radii, H, c, alpha, beta, trie,
+                 partition.exact_witnesses)  # fmt: skip
 
 
 def _maps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import FormatError
 from relu_shallow.network import HEADS, Affine, Gate, Matrix, Network, Source
-from relu_shallow.regions.partition import GRANTED, LEVELS, Effort, pack, unpack
+from relu_shallow.regions.partition import LEVELS, Certificate, Effort, pack, unpack
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import Trie
 
@@ -31,6 +32,7 @@ def lay_out(shallow: ShallowNetwork) -> tuple[dict[str, np.ndarray], dict[str, A
         "tables": tables,
         "complete": known.complete,
         "level": known.level,
+        "certificate": asdict(known.certificate),
         "effort": asdict(known.effort),
     }
 
@@ -94,6 +96,8 @@ def _put_table(arrays: dict[str, np.ndarray], prefix: str, table: Table, network
     arrays[f"{prefix}.trie.row"] = table.trie.row
     arrays[f"{prefix}.trie.child"] = table.trie.child
     entry: dict[str, Any] = {"root": int(table.trie.root)}
+    if table.exact_witnesses:
+        entry["exact_witnesses"] = {str(region): list(map(str, x)) for region, x in table.exact_witnesses.items()}
     if table.network is not network:  # a module of the network, not the whole of it
         entry["network"] = _put_network(arrays, f"{prefix}.network", table.network)
     return entry
@@ -175,7 +179,30 @@ def _get_table(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Net
         _floats(arrays, f"{prefix}.alpha", (regions, network.outputs, network.inputs)),
         _floats(arrays, f"{prefix}.beta", (regions, network.outputs)),
         trie,
+        _get_exact_witnesses(about, regions, network.inputs),
     )
+
+
+def _get_exact_witnesses(about: Mapping[str, Any], regions: int, inputs: int) -> dict[int, tuple[Fraction, ...]]:
+    """Rational points by region, written as {"17": ["1/3", "-2"]}."""
+    given = about.get("exact_witnesses", {})
+    try:
+        found = {int(region): tuple(map(_fraction, point)) for region, point in given.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FormatError("its exact witnesses are damaged") from error
+    if any(not 0 <= region < regions or len(point) != inputs for region, point in found.items()):
+        raise FormatError("an exact witness belongs to no region, or has another number of inputs")
+    return found
+
+
+def _fraction(text: str) -> Fraction:
+    """A rational p/q; Fraction itself would also read 1e999999999."""
+    top, _, bottom = text.partition("/")
+    if bottom == "" and "/" in text:
+        raise ValueError(text)
+    if int(bottom or "1") == 0:
+        raise ValueError(text)
+    return Fraction(int(top), int(bottom or "1"))
 
 
 def check_tree(trie: Trie, regions: int) -> None:
@@ -202,14 +229,19 @@ def _get_completeness(about: Mapping[str, Any]) -> Completeness:
     level = _field(about, "level", str)
     if level not in LEVELS:
         raise FormatError(f"it claims the unknown level {level!r}")
-    if level not in GRANTED:
-        raise FormatError(f"it claims the level {level!r}, for which this version of relu-shallow stores no proof")
-    given = _field(about, "effort", dict)
-    effort = {entry.name: given.get(entry.name) for entry in fields(Effort)}
-    numbers = all(isinstance(value, int | float) and 0 <= value < float("inf") for value in effort.values())
-    if not numbers or set(given) != set(effort):
+    complete, certificate = _field(about, "complete", bool), Certificate(**_counts(about, "certificate", Certificate))
+    if level == "certified" and (not complete or certificate.open):
+        raise FormatError("it claims to be certified, and says itself that it is partial or has open decisions")
+    return Completeness(complete, level, certificate, Effort(**_counts(about, "effort", Effort)))
+
+
+def _counts(about: Mapping[str, Any], name: str, record: type) -> dict[str, Any]:
+    """The fields of a record of numbers."""
+    given = _field(about, name, dict)
+    numbers = all(type(value) in (int, float) and 0 <= value < float("inf") for value in given.values())
+    if not numbers or set(given) != {entry.name for entry in fields(record)}:
         raise FormatError("its record of what the search did is damaged")
-    return Completeness(_field(about, "complete", bool), level, Effort(**effort))
+    return given
 
 
 def _source(about: Mapping[str, Any]) -> Source:

@@ -18,7 +18,7 @@ from relu_shallow.shallow.layout import lay_out, read_back
 from relu_shallow.shallow.table import ShallowNetwork
 
 KEY = "relu_shallow"  # the only key of the file's metadata; its value is JSON
-VERSION = 1  # of this layout; a reader refuses any other
+VERSION = 2  # of this layout; a reader refuses any other
 ENDING = ".shallow.safetensors"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -11,7 +11,7 @@ from relu_shallow.domain import Domain, contains, describe
 from relu_shallow.errors import DataError, OutputError
 from relu_shallow.network import Network, activation_patterns, preactivations
 from relu_shallow.precision import SAFE_EXPONENT
-from relu_shallow.regions.partition import Effort, Level, unpack
+from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, unpack
 from relu_shallow.shallow.trie import Trie, path, walk
 
 
@@ -20,7 +20,8 @@ class Table:
     """The regions of one network: patterns, distinct unsigned rows (H, c), affine maps (alpha, beta), witnesses.
 
     Row j is the pre-activation H[j].x + c[j] of a neuron in a cell of the earlier layers; `trie` says which regions
-    it tells apart. Regions are sorted by pattern.
+    it tells apart. Regions are sorted by pattern. `exact_witnesses` holds, by number, rational interior points of the
+    regions that are too small for their witness to lie inside once written in floats.
     """
 
     network: Network
@@ -32,6 +33,7 @@ class Table:
     alpha: Float[np.ndarray, "regions outputs inputs"]
     beta: Float[np.ndarray, "regions outputs"]
     trie: Trie
+    exact_witnesses: ExactWitnesses = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line, without the arrays."""
@@ -64,10 +66,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Completeness:
-    """What is known about the list: whether it is all regions, at which level, and what it took."""
+    """What is known about the list: whether it is all regions, at which level, how decided, and what it took."""
 
     complete: bool
     level: Level
+    certificate: Certificate
     effort: Effort
 
 

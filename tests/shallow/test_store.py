@@ -275,7 +275,13 @@ def test_bits_beyond_the_neurons_are_refused(tmp_path):
         load_shallow(tmp_path / "a")
 
 
-def test_a_level_without_proofs_is_not_taken_from_a_file(stored):
-    rewrite(stored, lambda arrays, about: about.update(level="certified"))
-    with pytest.raises(FormatError, match="stores no proof"):
+@pytest.mark.parametrize("claim", ["partial", "open"])
+def test_a_file_that_contradicts_its_own_certificate_is_refused(stored, claim):
+    def alter(arrays, about):
+        about["level"] = "certified"
+        about["complete"] = claim != "partial"
+        about["certificate"]["open"] = int(claim == "open")
+
+    rewrite(stored, alter)
+    with pytest.raises(FormatError, match="claims to be certified"):
         load_shallow(stored)
