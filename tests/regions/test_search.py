@@ -215,7 +215,7 @@ def test_a_real_300_neuron_network_loses_none_of_its_70672_regions():
     box = Box([-0.30353116, -0.00929755, 0.49338, 0.3, 0.3], [-0.29855283, 0.00929755, 0.5, 0.5, 0.5])
     found = enumerate_regions(network, box, workers=2)
     assert found.regions == 70672
-    assert found.level == "witnessed"
+    assert found.level == "certified"
 
 
 def test_inscribed_balls_of_the_whole_space_are_the_largest_ones():
