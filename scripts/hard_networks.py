@@ -79,9 +79,10 @@ def compare(sample: Sample) -> Outcome:
     listed = [tuple(row) for row in found.patterns.astype(int).tolist()]
     wrong = _difference(listed, expected, found.complete)
     if not wrong and found.level != "uncertified":
-        false = sum(pattern(pairs, x) != bits for x, bits in zip(found.witnesses, listed, strict=True))
+        points = [found.exact_witnesses.get(number, x) for number, x in enumerate(found.witnesses)]
+        false = sum(pattern(pairs, x) != bits for x, bits in zip(points, listed, strict=True))
         wrong = f"{false} witnesses have another pattern" if false else ""
-    return Outcome(sample, len(expected), found.effort.undecided, found.level, wrong)
+    return Outcome(sample, len(expected), found.certificate.exact, found.level, wrong)
 
 
 def _difference(listed: Sequence[tuple[int, ...]], expected: set[tuple[int, ...]], complete: bool) -> str:

@@ -70,9 +70,9 @@ def _spoil(kind, W, b, r):
     elif kind == "scales everywhere":  # no scaling of neurons or inputs undoes it
         W, b = W * 10.0 ** r.uniform(-12, 12, size=W.shape), b * 10.0 ** r.uniform(-12, 12, size=b.shape)
     elif kind == "float32":
-        W, b = W.astype(np.float32).astype(float), b.astype(np.float32).astype(float)
+        W, b = _rounded(W, np.float32), _rounded(b, np.float32)
     elif kind == "float16":
-        W, b = W.astype(np.float16).astype(float), b.astype(np.float16).astype(float)
+        W, b = _rounded(W, np.float16), _rounded(b, np.float16)
     elif kind == "zero weights":
         W[r.random(W.shape) < 0.6] = 0.0
     elif kind == "an ulp apart":  # and told apart in the next layer: rows below their own rounding
@@ -94,6 +94,11 @@ def _spoil(kind, W, b, r):
         else:
             W[k], b[k] = W[j] + gap * r.normal(size=W.shape[1]), b[j]
     return W, b
+
+
+def _rounded(values, kind):
+    most = float(np.finfo(kind).max)
+    return np.clip(values, -most, most).astype(kind).astype(float)
 
 
 def _through_one_vertex(found: Layers, r) -> Layers:

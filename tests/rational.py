@@ -91,7 +91,8 @@ def _cut(cell: list[Ray], row: Row, face: int) -> tuple[list[Ray], list[Ray]]:
     for i, (p, u) in enumerate(cell):
         for j, (q, v) in enumerate(cell):
             if values[i] > 0 > values[j] and _adjacent(cell, i, j, u & v, dimension):
-                edges.append((_reduced([values[i] * b - values[j] * a for a, b in zip(p, q, strict=True)]), u & v | bit))
+                crossing = [values[i] * b - values[j] * a for a, b in zip(p, q, strict=True)]
+                edges.append((_reduced(crossing), u & v | bit))
     on = [(point, faces | bit) for (point, faces), value in zip(cell, values, strict=True) if value == 0]
     below = [ray for ray, value in zip(cell, values, strict=True) if value < 0]
     above = [ray for ray, value in zip(cell, values, strict=True) if value > 0]
@@ -152,7 +153,7 @@ def _form(weights: Row, constant: int, below: list[Row], free: int) -> Row:
 
 
 def _integers(row) -> tuple[Row, int]:
-    exact = [Fraction(float(v)) for v in row]
+    exact = [v if isinstance(v, Fraction) else Fraction(float(v)) for v in row]
     scale = lcm(*(value.denominator for value in exact))
     return [int(value * scale) for value in exact], scale
 
