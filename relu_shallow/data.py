@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ from jaxtyping import Float
 from relu_shallow.atomic import replacing
 from relu_shallow.errors import DataError, MissingExtra, OutputError
 
+LONGEST_NAME = 60  # characters of a column's name that a message shows
+MOST_COLUMNS = 100_000
+FREE_CELLS, CELLS_PER_BYTE = 1 << 24, 64  # of a Parquet file, which says one value a million times in a few bytes
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed, which a quoted cell may hold
 _HEXADECIMAL = re.compile(r"[-+]?0x[0-9a-f]+", re.IGNORECASE)
 
 
@@ -53,6 +58,8 @@ def read_table(
     Parquet's package is not installed.
     """
     source = Path(path)
+    if source.exists() and not (source.is_file() or source.is_dir()):  # a device or pipe may never end
+        raise DataError(f"{source} is not an ordinary file; copy the data into one")
     reader = READERS.get(source.suffix.lower())
     if reader is None:
         raise DataError(f"{source.name} is not a data table by its ending; supported: {', '.join(READERS)}")
@@ -60,12 +67,14 @@ def read_table(
         table = reader(source, no_header)
     except OSError as error:
         raise DataError(f"the data file {source} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null character in the path
+        raise DataError(f"the data file {str(source)!r} cannot be read: {error}") from error
     if not len(table.values):
         raise DataError(f"{source.name} holds no rows of data")
     _check_known(table, drop, "--drop")
     kept = _select(table, [i for i, name in enumerate(table.names) if name not in drop])
     _check_known(kept, columns, "--columns")
-    twice = sorted({name for name in columns if list(columns).count(name) > 1})
+    twice = sorted(name for name, times in Counter(columns).items() if times > 1)
     if twice:
         raise DataError(f"--columns names {_listed(twice)} more than once; a column is taken once")
     return _select(kept, [kept.names.index(name) for name in columns]) if columns else kept
@@ -170,7 +179,7 @@ def _numbers(table: DataTable, keep: Sequence[int]) -> Float[np.ndarray, "rows i
 
 
 def _listed(names: Iterable[str], most: int = 12) -> str:
-    shown = [repr(name) for name in names]
+    shown = [repr(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "...") for name in names]
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
@@ -217,8 +226,8 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
         raise DataError(f"{path.name} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV") from error
     first = text.split("\n", 1)[0]
     # Semicolons and tabs are separators only where the first line holds no comma: decimal commas then stay text.
-    separator = next((mark for mark in (",", ";", "\t") if len(next(csv.reader([first], delimiter=mark), [])) > 1), ",")
     try:
+        separator = next((m for m in (",", ";", "\t") if len(next(csv.reader([first], delimiter=m), [])) > 1), ",")
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise DataError(f"{path.name} is not a readable CSV file: {error}") from error
@@ -227,6 +236,7 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
     if not lines:
         raise DataError(f"{path.name} is empty")
     header = [cell.strip() for cell in lines[0]]
+    _check_columns(path, len(header))
     if not no_header:
         _check_header(path, header)
     names = tuple(str(i) for i in range(len(header))) if no_header else tuple(header)
@@ -261,8 +271,13 @@ def _like_number(cell: str) -> bool:
     return True
 
 
+def _check_columns(path: Path, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise DataError(f"{path.name} has {count} columns; at most {MOST_COLUMNS} are read")
+
+
 def _check_names(path: Path, names: tuple[str, ...]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise DataError(f"{path.name} has more than one column called {_listed(twice)}; give each its own name")
 
@@ -275,8 +290,14 @@ def _read_parquet(path: Path, no_header: bool) -> DataTable:
     except ModuleNotFoundError as error:
         raise MissingExtra("pyarrow", "parquet", "reading Parquet") from error
     try:
-        arrow = pq.ParquetFile(path).read()
-    except pa.ArrowException as error:
+        file = pq.ParquetFile(path)
+        about = file.metadata
+        _check_columns(path, about.num_columns)
+        if about.num_rows * about.num_columns > FREE_CELLS + CELLS_PER_BYTE * path.stat().st_size:
+            raise DataError(f"{path.name} claims {about.num_rows} rows of {about.num_columns} columns, which would "
+                            "fill the memory; give it in parts, or as .npy")  # fmt: skip
+        arrow = file.read()
+    except (pa.ArrowException, ValueError, NotImplementedError, OverflowError) as error:
         raise DataError(f"{path.name} is not a readable Parquet file: {error}") from error
     own = [i for i, name in enumerate(arrow.column_names) if not name.startswith("__index_level_")]
     names = tuple(arrow.column_names[i] for i in own)
@@ -290,12 +311,14 @@ def _read_npy(path: Path, no_header: bool) -> DataTable:
         # The map refuses a header that promises more than the file holds before anything is allocated,
         # and arrays of Python objects, which would be unpickled.
         array = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OverflowError, EOFError, SyntaxError) as error:
+    except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataError(f"{path.name} is not a readable .npy file of numbers: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise DataError(f"{path.name} holds an array of shape {array.shape} and type {array.dtype}; "
                         "a table needs rows and columns of real numbers")  # fmt: skip
-    values = np.array(array, dtype=np.float64)
+    _check_columns(path, array.shape[1])
+    with np.errstate(over="ignore"):
+        values = np.array(array, dtype=np.float64)
     names = tuple(str(i) for i in range(values.shape[1]))
     bad = np.argwhere(~np.isfinite(values))
     if not len(bad):
@@ -327,8 +350,9 @@ def write_table(path: str | os.PathLike[str], names: Sequence[str], columns: Seq
 def write_csv(stream: TextIO, names: Sequence[str], columns: Sequence[Any]) -> None:
     """Named columns as CSV: numbers in full precision, and text that a spreadsheet would run as a formula quoted.
 
-    A text cell or name that begins with = + - @, tab or return gets an apostrophe before it, and a return within it
-    becomes a space (the csv writer would leave it bare); numbers are left alone.
+    A text cell or name that begins with = + - @, tab or return gets an apostrophe before it, and control characters
+    in it become spaces (the csv writer would leave a return bare, and a terminal obeys an escape); numbers are left
+    alone.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_harmless(name) for name in names])
@@ -348,7 +372,7 @@ def _harmless(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     runs = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@"))
-    return ("'" * runs + cell).replace("\r", " ")
+    return "'" * runs + _CONTROL.sub(" ", cell)
 
 
 def _write_csv(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:

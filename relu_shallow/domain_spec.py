@@ -56,7 +56,7 @@ def _box_file(path: Path, network: Network) -> Found:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:  # the second: no UTF-8, or a null character in the path
         reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
         raise DomainError(
             f"the box {str(path)!r} is neither two numbers LO,HI nor a file that can be read: {reason}"
@@ -103,7 +103,7 @@ def _data(rest: str, network: Network, options: dict[str, Any]) -> Found:
 def _ball(rest: str, network: Network, options: dict[str, Any]) -> Found:
     radius, at, place = rest.partition("@")
     path, colon, row = place.rpartition(":")
-    if not (at and colon and path and row.isdecimal()):
+    if not (at and colon and path and row.isdecimal() and len(row) < 19):
         raise DomainError(f"the ball {rest!r} is not of the form EPS@FILE:ROW, with rows counted from 0")
     X, names = _read(path, network, options)
     if int(row) >= len(X):

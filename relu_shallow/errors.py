@@ -1,6 +1,11 @@
 """The one family of exceptions a user can meet; the command line turns each into one sentence on stderr."""
 
 
+def printable(message: str) -> str:
+    """A message on one line, control characters that came from names in a file replaced."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
+
+
 class ReluShallowError(Exception):
     """Something the user can mend: the message says what was given, what was expected and what to do next."""
 

@@ -19,12 +19,13 @@ Expression = str | list[Any]  # an atom, or a list in parentheses
 _TOKEN = re.compile(r"\|[^|]*\||[()]|[^\s()]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _COMMENT = re.compile(r";[^\n]*")
-_INPUT = re.compile(r"\|?X_(0|[1-9]\d*)\|?")
-_OUTPUT = re.compile(r"\|?Y_(0|[1-9]\d*)\|?")
+_INPUT = re.compile(r"\|?X_(0|[1-9][0-9]{0,17})\|?")  # of at most 18 digits: int() refuses thousands
+_OUTPUT = re.compile(r"\|?Y_(0|[1-9][0-9]{0,17})\|?")
 _OPERATORS = ("and", "or", "not", "=>", "<=", ">=", "<", ">", "=", "+", "-", "*", "/")
 _MIRRORED = {"<=": ">=", "<": ">", ">=": "<=", ">": "<", "=": "="}
 _DECLARATIONS = ("declare-const", "declare-fun")
 _SILENT = ("set-logic", "set-info", "set-option", "check-sat", "get-model", "get-value", "exit")  # they assert nothing
+LONGEST = 200  # characters of the file that a message shows
 _DEEPEST = 100  # nesting of parentheses; properties in use nest three or four deep
 
 
@@ -32,7 +33,7 @@ def read_input_box(path: str | os.PathLike[str]) -> Box:
     """The box of a property's inputs; raises DomainError where it is not one, or a bound is missing."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # the last: no UTF-8, or a null character in the path
         reason = "no such file" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
         raise DomainError(f"the property {path} cannot be read: {reason}") from error
     try:
@@ -171,4 +172,21 @@ def _is_number(atom: str) -> bool:
 
 
 def _show(expression: Expression) -> str:
-    return expression if isinstance(expression, str) else f"({' '.join(_show(part) for part in expression)})"
+    """An expression for a message, its beginning only where it is long."""
+    text = " ".join(_written(expression))
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
+
+
+def _written(expression: Expression) -> Iterator[str]:
+    if isinstance(expression, str):
+        yield expression[:LONGEST]
+        return
+    room = LONGEST
+    parts = (word for part in expression for word in _written(part))
+    words = []
+    for word in parts:
+        words.append(word)
+        room -= len(word)
+        if room < 0:
+            break
+    yield f"({' '.join(words)})"

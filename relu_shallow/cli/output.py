@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from relu_shallow.errors import printable
+
 
 def print_json(report: Mapping[str, Any]) -> None:
     """Prints one JSON object on stdout."""
@@ -31,12 +33,12 @@ def print_aligned(lines: Sequence[tuple[str, object]]) -> None:
     """Prints names and values in two columns."""
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(f"{name:<{width}}  {printable(str(value))}")
 
 
 def say(message: str) -> None:
     """A word to the user, on stderr."""
-    click.echo(f"relu-shallow: {message}", err=True)
+    click.echo(f"relu-shallow: {printable(message)}", err=True)
 
 
 def count(number: int, noun: str) -> str:

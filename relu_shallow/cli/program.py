@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from relu_shallow.cli import BAD_INPUT, DONE, interrupted
-from relu_shallow.errors import ReluShallowError
+from relu_shallow.errors import ReluShallowError, printable
 
 COMMANDS = ("convert", "verify", "explain", "inspect", "predict", "export")
 
@@ -87,7 +87,7 @@ def _fail(message: str) -> NoReturn:
         sys.stdout.flush()
     except OSError:
         _abandon_stdout()
-    click.echo(f"relu-shallow: {' '.join(message.split())}", err=True)
+    click.echo(f"relu-shallow: {printable(message)}", err=True)
     sys.exit(BAD_INPUT)
 
 

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from relu_shallow.errors import MissingExtra, ModelError
-from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, printable, read_model_file
+from relu_shallow.errors import MissingExtra, ModelError, printable
+from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
 from relu_shallow.network import Network
 
 # file ending -> module and function that reads it; imported on use, so that an .onnx file does not import torch

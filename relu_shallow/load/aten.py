@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from relu_shallow.load.walk import (
     implicit_axis,
     linear,
     linear_left,
+    make_room,
     permute,
     refuse_branch,
     refuse_layer,
@@ -52,8 +54,9 @@ def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[s
         if depends and op in SYMBOLIC:
             return SYMBOLIC[op](walk, name, *args, **kwargs)
         if not depends and op in CONSTANT:
-            return CONSTANT[op](*args, **kwargs)
-    except (TypeError, ValueError, IndexError, AttributeError) as error:
+            _check_small(walk, name, args)
+            return _checked(CONSTANT[op](*args, **kwargs))
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"layer {name} is {op} with arguments that are not understood: {error}") from error
     raise refuse_layer(name, f"the operation {op}")
 
@@ -77,6 +80,31 @@ def _check_sizes(name: str, op: str, values: Sequence[Any]) -> None:
         elif isinstance(value, Size) and op not in PASSES_SIZES:
             raise ModelError(f"layer {name} computes {op} with {value.what}, so that its output is not a function of "
                              "one row; write the number in the model")  # fmt: skip
+
+
+def _check_small(walk: Walk, name: str, values: Sequence[Any]) -> None:
+    """Raises where constants, put together, make an array that no model of this size holds."""
+    arrays = [np.shape(value) for value in values if isinstance(value, np.ndarray)]
+    if len(arrays) > 1:
+        make_room(walk, name, prod(np.broadcast_shapes(*arrays)))
+
+
+def _checked(value: Any) -> Any:
+    """A constant's value; raises ValueError where a number is wider than PyTorch's, from which it would only grow."""
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError("a number of more than 64 bits")
+    return value
+
+
+def _arithmetic(operation: Operation) -> Operation:
+    """An operation on numbers and arrays, not on Python's lists and texts, which it would repeat."""
+
+    def computed(*args: Any, **kwargs: Any) -> Any:
+        if not all(isinstance(value, (int, float, np.ndarray, np.generic)) for value in (*args, *kwargs.values())):
+            raise TypeError("numbers were expected")
+        return operation(*args, **kwargs)
+
+    return computed
 
 
 def _linear(walk: Walk, name: str, x: Any, weight: Any, bias: Any = None) -> Vector:
@@ -280,9 +308,10 @@ def _identity(value: Any, *_: Any, **__: Any) -> Any:
 CONSTANT: dict[str, Operation] = {
     "t": lambda a: np.asarray(a).T, "transpose": lambda a, i, j: np.swapaxes(a, i, j),
     "permute": lambda a, dims: np.transpose(a, dims),
-    "add": lambda a, b, alpha=1: a + b * alpha, "sub": lambda a, b, alpha=1: a - b * alpha,
-    "mul": operator.mul, "div": operator.truediv, "truediv": operator.truediv, "floordiv": operator.floordiv,
-    "__floordiv__": operator.floordiv, "neg": operator.neg,
+    "add": _arithmetic(lambda a, b, alpha=1: a + b * alpha), "sub": _arithmetic(lambda a, b, alpha=1: a - b * alpha),
+    "mul": _arithmetic(operator.mul), "div": _arithmetic(operator.truediv), "truediv": _arithmetic(operator.truediv),
+    "floordiv": _arithmetic(operator.floordiv), "__floordiv__": _arithmetic(operator.floordiv),
+    "neg": _arithmetic(operator.neg),
     "reshape": lambda a, shape: np.reshape(a, shape), "view": lambda a, shape: np.reshape(a, shape),
     "unsqueeze": np.expand_dims, "squeeze": np.squeeze,
     "clone": _identity, "detach": _identity, "contiguous": _identity, "lift_fresh_copy": _identity,

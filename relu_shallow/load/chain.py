@@ -79,10 +79,11 @@ Step: TypeAlias = Linear | Scale | Shift | Select | Bend | Final
 
 @dataclass(frozen=True)
 class Chain:
-    """Named steps from `inputs` values to the output."""
+    """Named steps from `inputs` values to the output, and how many more numbers multiplying them out may take."""
 
     inputs: int
     steps: tuple[Step, ...]
+    room: int = 1 << 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,7 @@ def assemble(chain: Chain, source: Source, feature_names: Sequence[str] = ()) ->
                 gates.append(gate)
                 affine.append(Partial())
         else:
+            _check_room(affine[-1], step, width, chain.room)
             affine[-1] = _after(affine[-1], step, width)
             width = _width_after(step, width)
     affine[-1] = _completed(affine[-1], width)
@@ -172,9 +174,20 @@ def _after(before: Partial, step: Step, width: int) -> Partial:
     return Partial(step.W if W is None else step.W @ W, None if b is None else step.W @ b)
 
 
+def _check_room(before: Partial, step: Step, width: int, room: int) -> None:
+    """Raises ModelError where affine steps in a row, multiplied out, are far more numbers than the file holds."""
+    inputs = width if before.W is None else int(before.W.shape[1])
+    grows = before.W is not None and isinstance(step, (Linear, Select))
+    sparse = not isinstance(before.W, np.ndarray) and not (isinstance(step, Linear) and isinstance(step.W, np.ndarray))
+    entries = _width_after(step, width) * inputs
+    if grows and not sparse and entries > room:
+        raise ModelError(f"layer {step.name}, multiplied out with those before it, would have {entries} weights, "
+                         "which a file of this size does not call for; it is not read")  # fmt: skip
+
+
 def _completed(part: Partial, width: int) -> Partial:
     """The same map with its identity or zero written out."""
-    W = np.eye(width) if part.W is None else part.W
+    W = _diagonal(np.ones(width)) if part.W is None else part.W
     return Partial(W, np.zeros(width) if part.b is None else part.b)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.walk import (
+    FREE_ENTRIES,
     Vector,
     Walk,
     batch_norm,
@@ -35,6 +36,7 @@ REMOVED_BY = {
     "WeightNorm": "torch.nn.utils.remove_weight_norm(layer)",
     "SpectralNorm": "torch.nn.utils.remove_spectral_norm(layer)",
 }
+DEEPEST, MOST_LAYERS = 100, 100_000  # modules within modules, and layers in all
 Lowering = Callable[[Walk, str, Vector, Any], Vector]
 
 
@@ -45,13 +47,16 @@ def class_path(layer: object) -> str:
 
 def children(layer: object) -> dict[str, Any]:
     """A module's sub-modules in order of registration."""
-    return dict(vars(layer).get("_modules") or {})
+    return {name: child for name, child in (vars(layer).get("_modules") or {}).items() if child is not None}
 
 
 def numbers(tensor: Any) -> np.ndarray | None:
     """A tensor's entries (bfloat16 widened to float32, exactly)."""
     if tensor is None or isinstance(tensor, np.ndarray):
         return tensor
+    if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), 8 * FREE_ENTRIES):
+        raise ModelError(f"a tensor of shape {tuple(tensor.shape)} repeats a few stored numbers; "
+                         "call .contiguous() on it and save the model again")  # fmt: skip
     still = tensor.detach().cpu()
     return (still.float() if str(still.dtype) == "torch.bfloat16" else still).numpy()
 
@@ -101,6 +106,23 @@ def walk_layers(walk: Walk, name: str, v: Vector, layer: object) -> Vector:
     if path not in LAYERS:
         raise refuse_layer(name or "(the model)", type(layer).__name__)
     return LAYERS[path](walk, name or type(layer).__name__, v, layer)
+
+
+def check_tree(what: str, root: object) -> bool:
+    """True; raises ModelError where modules hold one another in a circle, too deeply, or far too often."""
+    sizes: dict[int, int] = {}  # layers in each module, one used twice counted twice; 0 while it is being counted
+
+    def count(layer: object, depth: int) -> int:
+        if depth > DEEPEST or sizes.get(id(layer)) == 0:
+            raise ModelError(f"{what} holds modules that hold themselves, or nest more than {DEEPEST} deep")
+        if id(layer) not in sizes:
+            sizes[id(layer)] = 0
+            sizes[id(layer)] = 1 + sum(count(child, depth + 1) for child in children(layer).values())
+        return sizes[id(layer)]
+
+    if count(root, 0) > MOST_LAYERS:
+        raise ModelError(f"{what} uses its layers {count(root, 0)} times over; at most {MOST_LAYERS} are read")
+    return True
 
 
 def is_standard(layer: object) -> bool:

@@ -14,7 +14,19 @@ import numpy as np
 from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.reading import ModelFile, damaged
-from relu_shallow.load.walk import Vector, Walk, divide, finish, gate, linear, scale, shift, source_of, start
+from relu_shallow.load.walk import (
+    Vector,
+    Walk,
+    divide,
+    finish,
+    gate,
+    linear,
+    most_entries,
+    scale,
+    shift,
+    source_of,
+    start,
+)
 from relu_shallow.network import Network
 
 HEADER_LINES = 7  # sizes of the network, layer sizes, a flag, minima, maxima, means, ranges
@@ -25,7 +37,7 @@ def read_nnet(file: ModelFile) -> Network:
     rows = _rows(file)
     sizes = _sizes(file, rows)
     means, ranges = _normalisation(file, rows, sizes[0])
-    walk = Walk()
+    walk = Walk(room=most_entries(file))
     v = start(walk, (1, sizes[0]))
     v = divide(walk, "input range", shift(walk, "input mean", v, -means[:-1]), ranges[:-1])
     place = HEADER_LINES
@@ -71,8 +83,12 @@ def _sizes(file: ModelFile, rows: list[np.ndarray]) -> list[int]:
     """Inputs, neurons of each hidden layer, outputs."""
     if len(rows) < HEADER_LINES:
         raise damaged(file, ".nnet", "its header is incomplete")
-    layers = int(rows[0][0]) if len(rows[0]) else 0
+    if not all(len(row) and np.isfinite(row).all() for row in rows[:2]):
+        raise damaged(file, ".nnet", "its layer sizes are no numbers")
+    layers = int(rows[0][0])
     sizes = [int(size) for size in rows[1][: layers + 1]]
+    if max(sizes, default=0) > sum(map(len, rows)):
+        raise damaged(file, ".nnet", f"its header claims a layer of {max(sizes)} values, more than it has numbers")
     if layers < 1 or len(sizes) != layers + 1 or min(sizes) < 1:
         raise damaged(file, ".nnet", "its layer sizes do not fit the number of layers")
     return sizes

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import assemble
-from relu_shallow.load.onnx_ops import CONSTANT, SYMBOLIC, Node
+from relu_shallow.load.onnx_external import External
+from relu_shallow.load.onnx_ops import CONSTANT, SYMBOLIC, Node, constant_size
 from relu_shallow.load.reading import ModelFile, damaged, say
-from relu_shallow.load.walk import Vector, Walk, finish, refuse_layer, source_of, start
+from relu_shallow.load.walk import (
+    MOST_INPUTS,
+    Vector,
+    Walk,
+    finish,
+    make_room,
+    most_entries,
+    refuse_layer,
+    source_of,
+    start,
+)
 from relu_shallow.network import Network
 
 
@@ -33,6 +42,7 @@ class Graph:
     shape: tuple[int, ...]
     free: bool  # whether the first axis may be of any size: a batch
     output: str
+    beside: int  # bytes of the tensors kept in other files
 
 
 def read_onnx(file: ModelFile) -> Network:
@@ -56,7 +66,7 @@ def read_onnx(file: ModelFile) -> Network:
 
 
 def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int, axis: int | None) -> Network:
-    walk = Walk(batch=batch)
+    walk = Walk(batch=batch, room=most_entries(file, graph.beside))
     walk.assumed = f"the first axis of the input, {batch}, is the batch" if batch > 1 else ""
     values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape, axis)}
     for node in graph.nodes:
@@ -64,6 +74,8 @@ def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int, 
             if name and name not in values:
                 raise ModelError(f"layer {node.name} uses the value {name}, a second output of another layer "
                                  "(a dropout's mask, say), which is not read")  # fmt: skip
+        if not node.outputs:
+            raise damaged(file, "ONNX", f"layer {node.name} has no output")
         values[node.outputs[0]] = _applied(walk, node, [values[name] if name else None for name in node.inputs])
     if graph.output not in values:
         raise ModelError(f"the output {graph.output} of {file.name} is a second output of its last layer "
@@ -81,8 +93,11 @@ def _applied(walk: Walk, node: Node, inputs: list[Any]) -> Any:
     try:
         if operations is SYMBOLIC:
             return SYMBOLIC[node.op](walk, node, *inputs)
-        return np.asarray(CONSTANT[node.op](node, *inputs))
-    except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        make_room(walk, node.name, constant_size(node, inputs))
+        made = np.asarray(CONSTANT[node.op](node, *inputs))
+        walk.room -= made.size if made.base is None else 0
+        return made
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"layer {node.name} ({node.op}) does not fit its inputs: {error}") from error
 
 
@@ -96,22 +111,30 @@ def _graph(file: ModelFile) -> Graph:
         model.ParseFromString(file.data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise damaged(file, "ONNX", error) from error
+    return _read_graph(file, model)
+
+
+def _read_graph(file: ModelFile, model: Any) -> Graph:
+    """The graph of a model, its tensors as arrays and its nodes sorted."""
     graph = model.graph
     versions = {entry.domain: entry.version for entry in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 1))
     if not graph.output or (not versions and model.ir_version >= 3):
         raise damaged(file, "ONNX", "it holds no whole graph")
     _check_text(file, *(entry.name for entry in (*graph.initializer, *graph.input, *graph.output)))
-    constants = {tensor.name: _tensor(file, tensor) for tensor in graph.initializer}
+    beside = External(file)
+    constants = {tensor.name: _tensor(file, tensor, beside) for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
     if graph.sparse_initializer or len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(f"{file.name} has {len(inputs)} inputs ({_names(inputs)}) and {len(graph.output)} outputs "
                          f"({_names(graph.output)}); a network with one of each was expected")  # fmt: skip
-    nodes = [_node(file, place, proto, opset) for place, proto in enumerate(graph.node)]
+    nodes = [_node(file, place, proto, opset, beside) for place, proto in enumerate(graph.node)]
     order = _sorted(file, nodes, {*constants, inputs[0].name}, graph.output[0].name)
     sizes = inputs[0].type.tensor_type.shape.dim
     free = len(sizes) > 1 and sizes[0].dim_value < 1
-    return Graph(order, constants, inputs[0].name, _input_shape(file, inputs[0]), free, graph.output[0].name)
+    return Graph(
+        order, constants, inputs[0].name, _input_shape(file, inputs[0]), free, graph.output[0].name, beside.taken
+    )
 
 
 def _check_text(file: ModelFile, *names: object) -> None:
@@ -131,22 +154,23 @@ def _input_shape(file: ModelFile, entry: Any) -> tuple[int, ...]:
     if not tensor.HasField("shape") or any(size < 1 for size in sizes[1:]) or (len(sizes) == 1 and sizes[0] < 1):
         raise ModelError(f"the input {entry.name} of {file.name} has no fixed size; "
                          "export the model with only the batch axis dynamic")  # fmt: skip
-    if prod(sizes[1:]) > 1 << 31:
-        raise damaged(file, "ONNX", f"an input of shape {sizes}")
     return tuple(max(size, 1) for size in sizes) or (1,)
 
 
-def _node(file: ModelFile, place: int, proto: Any, opset: int) -> Node:
+def _node(file: ModelFile, place: int, proto: Any, opset: int, beside: External) -> Node:
     import onnx
 
     options: dict[str, Any] = {}
     for attribute in proto.attribute:
         if attribute.type == onnx.AttributeProto.TENSOR:
-            options[attribute.name] = _tensor(file, attribute.t)
+            options[attribute.name] = _tensor(file, attribute.t, beside)
         elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
             raise refuse_layer(proto.name or f"{proto.op_type} {place}", f"{proto.op_type} (control flow)")
         else:
-            value = onnx.helper.get_attribute_value(attribute)
+            try:
+                value = onnx.helper.get_attribute_value(attribute)
+            except ValueError as error:
+                raise damaged(file, "ONNX", f"an attribute of {proto.op_type} {place}: {error}") from error
             options[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
     _check_text(file, proto.name, proto.op_type, proto.domain, *proto.input, *proto.output)
     name = proto.name or f"{proto.op_type} {place}"
@@ -180,7 +204,7 @@ def _sorted(file: ModelFile, nodes: list[Node], known: set[str], output: str) ->
     return tuple(order)
 
 
-def _tensor(file: ModelFile, tensor: Any) -> np.ndarray:
+def _tensor(file: ModelFile, tensor: Any, beside: External) -> np.ndarray:
     """A tensor's numbers, from the file itself or from a data file in the model's own folder."""
     import onnx
     from onnx import numpy_helper
@@ -189,30 +213,13 @@ def _tensor(file: ModelFile, tensor: Any) -> np.ndarray:
         inner = onnx.TensorProto()
         inner.CopyFrom(tensor)
         inner.data_location = onnx.TensorProto.DEFAULT
-        inner.raw_data = _external(file, tensor)
+        inner.raw_data = beside.read(tensor)
         del inner.external_data[:]
         tensor = inner
     try:
         array = numpy_helper.to_array(tensor)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, NotImplementedError) as error:
         raise damaged(file, "ONNX", f"tensor {tensor.name}: {error}") from error
+    if 0 in array.shape and max(array.shape) > MOST_INPUTS:
+        raise damaged(file, "ONNX", f"tensor {tensor.name} has the shape {array.shape}")
     return array.astype(np.float32) if str(array.dtype) == "bfloat16" else array
-
-
-def _external(file: ModelFile, tensor: Any) -> bytes:
-    """The bytes of a tensor that lies in another file; raises ModelError where that is outside the model's folder."""
-    where = {entry.key: entry.value for entry in tensor.external_data}
-    folder = file.path.resolve().parent
-    path = (folder / Path(where.get("location", ""))).resolve()
-    if not path.is_relative_to(folder):
-        raise ModelError(f"{file.name} keeps the tensor {tensor.name} in {where.get('location')}, outside its own "
-                         "folder; such a file is not opened. Put the data beside the model")  # fmt: skip
-    if not path.is_file():
-        raise ModelError(f"{file.name} keeps the tensor {tensor.name} in {where.get('location')!r}, which is missing "
-                         "from its folder; put that file beside the model")  # fmt: skip
-    try:
-        with path.open("rb") as data:
-            data.seek(int(where.get("offset", 0)))
-            return data.read(int(where["length"]) if "length" in where else -1)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the data file {path.name} of {file.name} could not be read: {error}") from error

@@ -56,7 +56,8 @@ class Node:
 
 
 def _shape(v: Vector) -> tuple[int, ...]:
-    assert v.shape is not None
+    if v.shape is None:
+        raise ValueError("the size of the input is not known")
     return v.shape
 
 
@@ -147,7 +148,7 @@ def _conv(walk: Walk, node: Node, x: Vector, kernel: Any, bias: Any = None) -> V
     strides = node.options.get("strides", [1] * axes)
     dilations = node.options.get("dilations", [1] * axes)
     pads = _pads(node, shape[2:], kernel.shape[2:], strides, dilations)
-    W, out = convolution_matrix(kernel.astype(np.float64), shape[1:], strides, dilations, pads, groups)
+    W, out = convolution_matrix(kernel.astype(np.float64), shape[1:], strides, dilations, pads, groups, walk.room)
     if kernel.dtype.kind == "f":
         walk.dtypes.append(str(kernel.dtype))
     v = matrix(walk, node.name, x, W, (1, *out))
@@ -282,6 +283,18 @@ SYMBOLIC: dict[str, Callable[..., Any]] = {
     "Sigmoid": _head("sigmoid"), "Tanh": _head("tanh"),
     "Shape": _shape_of,
 }  # fmt: skip
+
+
+def constant_size(node: Node, inputs: Sequence[Any]) -> int:
+    """How many numbers an operation on constants makes of them, before it is done."""
+    if node.op == "Concat":
+        return sum(part.size for part in inputs)
+    if node.op == "Gather":
+        data, index = inputs
+        return index.size * (data.size // max(data.shape[node.options.get("axis", 0)], 1))
+    if node.op in ("Add", "Sub", "Mul", "Div"):
+        return prod(np.broadcast_shapes(*(value.shape for value in inputs)))
+    return max((value.size for value in inputs if value is not None), default=0)
 
 
 def _constant(node: Node) -> Any:

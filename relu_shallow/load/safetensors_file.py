@@ -18,7 +18,7 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.reading import ModelFile, damaged
 from relu_shallow.load.state_dict import walk_state_dict
-from relu_shallow.load.walk import Vector, Walk, batch_norm, finish, gate, head, linear, source_of
+from relu_shallow.load.walk import Vector, Walk, batch_norm, finish, gate, head, linear, most_entries, source_of
 from relu_shallow.network import Head, Network
 
 CONVERTED = "relu_shallow"  # the metadata key of a file written by convert
@@ -33,10 +33,10 @@ def read_safetensors(file: ModelFile) -> Network:
         raise ModelError(f"{file.name} is a network converted by relu-shallow already, not a model to convert; "
                          "read it with inspect, verify, predict or explain")  # fmt: skip
     tensors = {**tensors, **_aliases(file, tensors, metadata)}
-    walk, v = Walk(), Vector(0, None)
+    walk, v = Walk(room=most_entries(file)), Vector(0, None)
     if "chain" in metadata:
         for word in _declared(file, metadata["chain"]):
-            v = _step(walk, file, v, word, tensors, float(metadata.get("batch_norm_eps", BATCH_NORM_EPS)))
+            v = _step(walk, file, v, word, tensors, _number(file, metadata.get("batch_norm_eps", BATCH_NORM_EPS)))
     else:
         v = walk_state_dict(walk, v, tensors, file.name, ordered=False)
     return assemble(finish(walk, v, file.name), source_of(walk, file.name, "safetensors", file.sha256))
@@ -64,9 +64,9 @@ def _content(file: ModelFile) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     try:
         size = int.from_bytes(file.data[:8], "little")
-        metadata = json.loads(file.data[8 : 8 + size]).get("__metadata__", {})
-        found = dict(deserialize(file.data))
-    except (SafetensorError, ValueError, AttributeError) as error:
+        found = dict(deserialize(file.data))  # checks the header: sizes, offsets without gap or overlap, types
+        metadata = json.loads(file.data[8 : 8 + size]).get("__metadata__") or {}
+    except (SafetensorError, ValueError, AttributeError, RecursionError) as error:
         raise damaged(file, "safetensors", error) from error
     return {name: _array(file, name, entry) for name, entry in found.items()}, metadata
 
@@ -84,11 +84,18 @@ def _array(file: ModelFile, name: str, entry: Mapping[str, Any]) -> np.ndarray:
     return np.frombuffer(data, TYPES[dtype]).reshape(shape)
 
 
+def _number(file: ModelFile, text: str | float) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ModelError(f"the metadata of {file.name} gives {text!r} where a number was expected") from None
+
+
 def _declared(file: ModelFile, text: str) -> list[str]:
     """The declared chain."""
     try:
         chain = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(file, "safetensors", f"its chain is not JSON: {error}") from error
     if not isinstance(chain, list) or not all(isinstance(word, str) for word in chain):
         raise ModelError(f"the chain of {file.name} must be a JSON list of layer names and activations, got {text}")
@@ -109,7 +116,7 @@ def _step(walk: Walk, file: ModelFile, v: Vector, word: str, tensors: Mapping[st
     if kind == "relu":
         return gate(walk, word, v, 0.0)
     if kind == "leaky_relu":
-        return gate(walk, word, v, float(slope or "nan"))
+        return gate(walk, word, v, _number(file, slope or "nan"))
     if kind in HEADS:
         return head(walk, word, v, kind)
     raise ModelError(f"the chain of {file.name} names {word!r}, which has no tensor {word}.weight and is none of "

@@ -8,7 +8,7 @@ or where a normalisation sits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,8 @@ from relu_shallow.load.reading import say
 from relu_shallow.load.walk import Vector, Walk, gate, linear
 
 INSTEAD = "Save the whole model instead: torch.onnx.export(...), torch.export.save(...) or torch.save(nn.Sequential)."
+
+MOST_TRIED = 20_000  # steps of the search for an order
 
 
 def walk_state_dict(walk: Walk, v: Vector, tensors: Mapping[str, np.ndarray], what: str, ordered: bool) -> Vector:
@@ -64,20 +66,24 @@ def _chains(weights: Sequence[np.ndarray]) -> bool:
 
 def _natural_order(layers: Mapping[str, np.ndarray]) -> list[str]:
     """Names sorted with their numbers as numbers: fc2 before fc10."""
-    return sorted(layers, key=lambda name: [(part.isdigit(), int(part) if part.isdigit() else 0, part)
+    number: Callable[[str], tuple[int, str]] = lambda part: (len(part.lstrip("0")), part.lstrip("0"))  # noqa: E731
+    return sorted(layers, key=lambda name: [(part.isdecimal(), number(part) if part.isdecimal() else (0, ""), part)
                                             for part in re.split(r"(\d+)", name)])  # fmt: skip
 
 
 def _only_order(layers: Mapping[str, np.ndarray]) -> list[str]:
-    """The one order in which the shapes chain; empty where there is none or more than one."""
-    orders = _orders(layers, [])
+    """The one order in which the shapes chain; empty where there is none, more than one, or the search is too long."""
+    orders = _orders(layers, [], iter(range(MOST_TRIED)))
     first = next(orders, [])
     return first if next(orders, None) is None else []
 
 
-def _orders(layers: Mapping[str, np.ndarray], begun: list[str]) -> Iterator[list[str]]:
+def _orders(layers: Mapping[str, np.ndarray], begun: list[str], tries: Iterator[int]) -> Iterator[list[str]]:
     if len(begun) == len(layers):
         yield begun
     for name in layers:
+        if next(tries, None) is None:
+            yield []  # told apart from no order at all: the chain is then refused as ambiguous
+            return
         if name not in begun and (not begun or layers[name].shape[1] == layers[begun[-1]].shape[0]):
-            yield from _orders(layers, [*begun, name])
+            yield from _orders(layers, [*begun, name], tries)

@@ -17,13 +17,13 @@ from relu_shallow.load.aten import apply
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import Storage, Tensor, array_of, read_archive_pickle
 from relu_shallow.load.reading import Archive, ModelFile, damaged, from_bytes, open_archive
-from relu_shallow.load.walk import Walk, finish, source_of, start
+from relu_shallow.load.walk import Walk, finish, most_entries, source_of, start
 from relu_shallow.network import Network
 
 # torch._export.serde.schema.ScalarType
 NUMBER_TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
                 12: "bool", 13: "bfloat16"}  # fmt: skip
-MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, ArithmeticError)
 
 
 def read_torch_export(file: ModelFile) -> Network:
@@ -32,7 +32,7 @@ def read_torch_export(file: ModelFile) -> Network:
     if "models/model.json" not in archive.members:
         raise ModelError(f"{file.name} has no models/model.json: it was not written by torch.export.save, or by one "
                          "older than PyTorch 2.9; save it again, or export it to ONNX")  # fmt: skip
-    walk = Walk()
+    walk = Walk(room=most_entries(file))
     try:
         program = json.loads(archive.read("models/model.json"))
         output = _walked(walk, archive, program["graph_module"])
@@ -128,7 +128,8 @@ def _argument(argument: dict[str, Any], values: dict[str, Any]) -> Any:
     if kind == "as_none":
         return None
     if kind in ("as_sym_int", "as_sym_float", "as_sym_bool"):
-        return values[content["as_name"]] if "as_name" in content else next(iter(content.values()))
+        (_, value), *_ = content.items()
+        return values[content["as_name"]] if "as_name" in content else value
     if kind == "as_sym_ints":
         return [values[size["as_name"]] if "as_name" in size else int(size["as_int"]) for size in content]
     if kind == "as_tensors":

@@ -1,7 +1,9 @@
-"""`.pt` and `.pth` files: PyTorch's weights-only loader with an allow-list of layers, and inert stand-ins past it.
+"""`.pt` and `.pth` files, read through inert stand-ins for every class they name.
 
-No code from the file is ever run. `trust` names classes, by import path, that may be imported from the user's own
-environment and used.
+No code from the file is ever run, and PyTorch does not see the file: its weights-only loader, too, allocates what a
+pickle asks for. `trust` names classes, by import path, that may be imported from the user's own environment and used;
+only then PyTorch's weights-only loader reads the file, with an allow-list of these and of the standard layers. It has
+no fall-back.
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ from relu_shallow.load import torch_export, torchscript
 from relu_shallow.load.assumed import walk_assumed
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import BROKEN_PICKLE, StandInType, read_archive_pickle, read_legacy_pickle
-from relu_shallow.load.layers import LAYERS, SEQUENCE, is_standard, numbers, walk_layers
+from relu_shallow.load.layers import LAYERS, SEQUENCE, check_tree, is_standard, numbers, walk_layers
 from relu_shallow.load.reading import ModelFile, damaged, is_zip, open_archive
 from relu_shallow.load.state_dict import walk_state_dict
-from relu_shallow.load.walk import Vector, Walk, finish, source_of
+from relu_shallow.load.walk import Vector, Walk, finish, most_entries, source_of
 from relu_shallow.network import Network
 
 LISTED = (*LAYERS, SEQUENCE, "torch.nn.modules.container.ModuleList")
 BROKEN = (*BROKEN_PICKLE, RuntimeError, OSError, AssertionError, struct.error)  # what torch.load raises on damage
+SAFE_TORCH = (2, 10)  # the first whose weights-only loader has no known way past it
+MALFORMED = (TypeError, ValueError, AttributeError, KeyError, IndexError, ArithmeticError, RecursionError)
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
@@ -45,24 +49,32 @@ def read_torch(file: ModelFile, trust: Sequence[str] = ()) -> Network:
             raise damaged(file, "PyTorch", "the archive holds no data.pkl")
     elif file.data[:1] != b"\x80":
         raise damaged(file, "PyTorch", "it is neither a zip archive nor a pickle")
-    return _network(file, _unpickled(file, trust), trust)
+    if trust:
+        return _network(file, _trusted(file, trust), trust)
+    try:
+        return _network(file, _stand_ins(file), ())
+    except MALFORMED as error:
+        raise damaged(file, "PyTorch", f"what it holds is not put together as PyTorch does: {error}") from error
 
 
-def _unpickled(file: ModelFile, trust: Sequence[str]) -> Any:
-    """The object in the file: real PyTorch objects where the allow-list suffices, else stand-ins."""
+def _trusted(file: ModelFile, trust: Sequence[str]) -> Any:
+    """The object in the file, as PyTorch's weights-only loader makes it with the trusted classes on its list."""
     import torch
 
+    if tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) < SAFE_TORCH:
+        raise ModelError(f"--trust needs PyTorch {'.'.join(map(str, SAFE_TORCH))} or newer, and this is "
+                         f"{torch.__version__}: the weights-only loader of older ones can be made to run code. "
+                         "Install a newer PyTorch")  # fmt: skip
     allowed = [_imported(path) for path in (*LISTED, *trust)]
+    data = open_archive(file).repacked() if is_zip(file.data) else file.data
     try:
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own advice on how it should be called
-            return torch.load(io.BytesIO(file.data), map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if trust:
-            more = re.search(r"GLOBAL (\S+)", str(error))
-            wanted = f"it also names {more[1]}" if more else _first_line(error)
-            raise ModelError(f"{file.name} needs more than {', '.join(trust)}: {wanted}") from error
-        return _stand_ins(file)
+        more = re.search(r"GLOBAL (\S+)", str(error))
+        wanted = f"it also names {more[1]}" if more else _first_line(error)
+        raise ModelError(f"{file.name} needs more than {', '.join(trust)}: {wanted}") from error
     except BROKEN as error:
         raise damaged(file, "PyTorch", _first_line(error)) from error
 
@@ -85,13 +97,14 @@ def _imported(path: str) -> Any:
 
 def _network(file: ModelFile, found: Any, trust: Sequence[str]) -> Network:
     """The network of what the file held."""
-    walk, v = Walk(), Vector(0, None)
+    walk, v = Walk(room=most_entries(file)), Vector(0, None)
     if isinstance(found, Mapping):
         tensors = _tensors(found, file.name)
         v = walk_state_dict(walk, v, tensors, file.name, ordered=True)
     elif not hasattr(found, "__dict__") or "_modules" not in vars(found):
-        raise ModelError(f"{file.name} holds a {type(found).__name__}; expected a model or its state_dict")
-    elif is_standard(found):
+        kind = "Tensor" if isinstance(found, np.ndarray) else type(found).__name__
+        raise ModelError(f"{file.name} holds a {kind}; expected a model or its state_dict")
+    elif check_tree(file.name, found) and is_standard(found):
         v = walk_layers(walk, "", v, found)
     elif isinstance(type(found), StandInType):
         v = walk_assumed(walk, v, found, file.name)

@@ -23,10 +23,12 @@ from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle
 from relu_shallow.load.layers import class_path
 from relu_shallow.load.reading import Archive, ModelFile, damaged, open_archive
-from relu_shallow.load.walk import Vector, Walk, finish, source_of
+from relu_shallow.load.walk import Vector, Walk, finish, most_entries, source_of
 from relu_shallow.network import Network
 
 DEEPEST_CALL = 40  # modules within modules; real ones stay below ten
+MOST_STEPS = 300_000  # expressions followed in all; functions that call one another twice would go on for ever
+MALFORMED = (TypeError, ValueError, AttributeError, KeyError, IndexError, ArithmeticError)
 
 
 def read_torchscript(file: ModelFile) -> Network:
@@ -36,21 +38,30 @@ def read_torchscript(file: ModelFile) -> Network:
     if not isinstance(type(root), StandInType):
         raise damaged(file, "TorchScript", "data.pkl holds no module")
     constants = read_archive_pickle(archive, "constants.pkl", "constants")
-    walk = Walk()
+    if not isinstance(constants, (tuple, list)):
+        raise damaged(file, "TorchScript", "constants.pkl holds no constants")
+    walk = Walk(room=most_entries(file))
     program = Program(archive, tuple(constants), walk, _paths(root, ""))
     try:
         output = program.call_method(root, "forward", [Vector(0, None)], {})
     except RecursionError as error:
         raise damaged(file, "TorchScript", "its code is nested too deeply") from error
+    except MALFORMED as error:
+        raise damaged(file, "TorchScript", f"its code does not fit what it holds: {error}") from error
     return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torchscript", file.sha256))
 
 
 def _paths(module: object, path: str) -> dict[int, str]:
-    """The dotted name of every sub-module, by identity."""
-    found = {id(module): path}
-    for key, child in vars(module).items():
-        if isinstance(type(child), StandInType):
-            found |= _paths(child, f"{path}.{key}" if path else key)
+    """The dotted name of every sub-module, by identity; of several the first that is met."""
+    found: dict[int, str] = {}
+    ahead = [(module, path)]
+    while ahead:
+        owner, name = ahead.pop()
+        if id(owner) not in found:
+            found[id(owner)] = name
+            parts = [(child, f"{name}.{key}" if name else key) for key, child in vars(owner).items()
+                     if isinstance(type(child), StandInType)]  # fmt: skip
+            ahead.extend(reversed(parts))
     return found
 
 
@@ -79,6 +90,7 @@ class Program:
     paths: Mapping[int, str]
     files: dict[str, ast.Module] = field(default_factory=dict)
     depth: int = 0
+    steps: int = 0
 
     def call_method(self, owner: object, method: str, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
         """The value of `owner.method(...)`, its code read from the archive."""
@@ -149,6 +161,9 @@ class Frame:
 
     def value(self, node: ast.expr) -> Any:
         """The value of an expression: a number, a tensor, a stand-in, a reference or the symbolic tensor."""
+        self.program.steps += 1
+        if self.program.steps > MOST_STEPS:
+            raise damaged(self.program.archive.file, "TorchScript", f"its code takes more than {MOST_STEPS} steps")
         known = EXPRESSIONS.get(type(node))
         if known is None:
             raise self._refused(node)

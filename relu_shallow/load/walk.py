@@ -17,9 +17,14 @@ import numpy as np
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import Size, mixes_rows, reshaped
 from relu_shallow.load.chain import DENSE_ENTRIES, SUPPORTED, Bend, Chain, Final, Linear, Scale, Select, Shift, Step
+from relu_shallow.load.reading import ModelFile
 from relu_shallow.network import Head, Matrix, Source
 
 Shape: TypeAlias = tuple[int, ...]
+# What a chain may hold: FREE_ENTRIES numbers, and three for each byte of the file (the smallest weight is one byte).
+# More comes from a few numbers that are repeated, spread or multiplied out: a small file that would fill the memory.
+FREE_ENTRIES = 1 << 25
+MOST_INPUTS, MOST_VALUES = 1 << 20, 1 << 23  # values of one row, at the input and between two layers
 Array: TypeAlias = Any  # a constant of the model, of any shape and number type, as NumPy array or Python number
 
 
@@ -44,10 +49,25 @@ class Walk:
     dtypes: list[str] = field(default_factory=list)
     assumed: str = ""  # what the file leaves open, and how it is read
     batch: int = 1  # a batch size above 1 that the file fixes; it is read as "any number of rows"
+    room: int = 1 << 40  # how many numbers the steps may hold together; without end for a model already in memory
+
+
+def most_entries(file: ModelFile, beside: int = 0) -> int:
+    """How many numbers the chain of a file may hold; `beside` is the size of its external data in bytes."""
+    return FREE_ENTRIES + 3 * (len(file.data) + beside)
+
+
+def make_room(walk: Walk, name: str, entries: int) -> None:
+    """Raises ModelError where a layer would take more numbers than the chain may still hold."""
+    if entries > walk.room:
+        raise ModelError(f"layer {name} would unfold to {entries} numbers, which a file of this size does not call "
+                         "for; it is not read")  # fmt: skip
 
 
 def start(walk: Walk, shape: Shape | None, batch: int | None = 0) -> Vector:
     """The input tensor."""
+    if shape is not None and not 0 < prod(shape) <= MOST_INPUTS:
+        raise ModelError(f"the input has the shape {shape}; between 1 and {MOST_INPUTS} values per row are read")
     walk.inputs = None if shape is None else prod(shape)
     return Vector(0, shape, batch)
 
@@ -59,7 +79,7 @@ def finish(walk: Walk, output: object, what: str) -> Chain:
     _check_end(walk, output, "the output")
     if walk.inputs is None:
         raise ModelError(f"{what} has no layer that tells how many inputs it takes; it needs at least one linear layer")
-    return Chain(walk.inputs, tuple(walk.steps))
+    return Chain(walk.inputs, tuple(walk.steps), walk.room)
 
 
 def source_of(walk: Walk, name: str, form: str, sha256: str) -> Source:
@@ -79,7 +99,7 @@ def linear(walk: Walk, name: str, v: Vector, W: Array, b: Array = None) -> Vecto
         raise ModelError(f"layer {name} takes {W.shape[1]} values, but {shape[-1]} come in")
     _check_apart(name, v, len(shape) - 1)
     rows = prod(shape[:-1])
-    v = _append(walk, name, v, (*shape[:-1], W.shape[0]), Linear(name, _repeated(W, rows, 1)))
+    v = _append(walk, name, v, (*shape[:-1], W.shape[0]), Linear(name, _repeated(walk, name, W, rows, 1)))
     return v if b is None else shift(walk, name, v, b)
 
 
@@ -101,7 +121,7 @@ def linear_left(walk: Walk, name: str, v: Vector, W: Array) -> Vector:
     if rest != W.shape[1]:
         raise ModelError(f"layer {name} takes {W.shape[1]} values, but {rest} come in")
     _check_apart(name, v, len(out) - 1 - (len(out) > 1))
-    return _append(walk, name, v, out, Linear(name, _repeated(W, prod(lead), columns)))
+    return _append(walk, name, v, out, Linear(name, _repeated(walk, name, W, prod(lead), columns)))
 
 
 def matrix(walk: Walk, name: str, v: Vector, W: Matrix, shape: Shape) -> Vector:
@@ -285,6 +305,9 @@ def refuse_layer(name: str, what: str) -> ModelError:
 
 def _append(walk: Walk, name: str, v: Vector, shape: Shape | None, step: Step) -> Vector:
     _check_end(walk, v, f"layer {name}")
+    entries = sum(getattr(part, "nnz", getattr(part, "size", 0)) for part in vars(step).values())
+    make_room(walk, name, entries)
+    walk.room -= entries
     walk.steps.append(step)
     return Vector(len(walk.steps), shape, v.batch)
 
@@ -332,6 +355,8 @@ def _spread(walk: Walk, name: str, v: Vector, other: Shape) -> Vector:
     batch = None if v.batch is None else v.batch + len(shape) - len(v.shape)
     if batch is not None and shape[batch] > 1:
         raise ModelError(f"layer {name} treats the rows of a batch differently: its constant has shape {other}")
+    if prod(shape) > MOST_VALUES:
+        raise ModelError(f"layer {name} spreads its values to the shape {shape}; at most {MOST_VALUES} are read")
     spread = Vector(v.steps, shape, batch)
     if prod(shape) == prod(v.shape):
         return spread
@@ -357,8 +382,9 @@ def _weights(walk: Walk, name: str, W: Array) -> np.ndarray:
     return _constant(name, array)
 
 
-def _repeated(W: np.ndarray, before: int, after: int) -> Matrix:
+def _repeated(walk: Walk, name: str, W: np.ndarray, before: int, after: int) -> Matrix:
     """kron(I_before, W, I_after): the same weights for each of several rows and columns."""
+    make_room(walk, name, max(W.size, *W.shape) * before * after)
     if before == after == 1:
         return W
     from scipy.sparse import csr_array, eye_array, kron
