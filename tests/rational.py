@@ -64,15 +64,16 @@ def _visit(layers, index, below, scale, cell, pattern, face, found) -> None:
         return
     W, b, denominator = layers[index]
     z = [_form(row, c * scale, below, len(below[0]) - 1) for row, c in zip(W, b, strict=True)]
-    cells = [((), cell)]
-    for row in z:
-        cells = [((*bits, bit), part) for bits, whole in cells for bit, part in enumerate(_cut(whole, row, face))
-                 if part]  # fmt: skip
-        face += 1
     zero = [0] * len(below[0])
-    for bits, part in cells:
-        inner = [row if bit else zero for row, bit in zip(z, bits, strict=True)]
-        _visit(layers, index + 1, inner, scale * denominator, part, pattern + bits, face, found)
+    open_cells: list[tuple[tuple[int, ...], list[Ray]]] = [((), cell)]
+    while open_cells:
+        bits, part = open_cells.pop()
+        if len(bits) < len(z):
+            sides = enumerate(_cut(part, z[len(bits)], face + len(bits)))
+            open_cells += [((*bits, bit), side) for bit, side in sides if side]
+        else:
+            inner = [row if bit else zero for row, bit in zip(z, bits, strict=True)]
+            _visit(layers, index + 1, inner, scale * denominator, part, pattern + bits, face + len(z), found)
 
 
 def _cut(cell: list[Ray], row: Row, face: int) -> tuple[list[Ray], list[Ray]]:
