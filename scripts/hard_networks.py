@@ -7,7 +7,7 @@
 Each network is searched and, independently, cut up by the reference of tests/rational.py (exact integers, no linear
 programs); the two lists must agree pattern for pattern, and every witness of a list that is not `uncertified` must have
 its region's pattern exactly. Exit status 1 where they do not, with the line that repeats the case. --table measures the
-named networks of hard_table.py beside relucent and writes docs/hard-networks.md.
+named networks of hard_cases.py beside relucent and adds the random run; with --write into docs/hard-networks.md.
 """
 
 from __future__ import annotations
@@ -67,12 +67,13 @@ class Outcome:
 
 def compare(sample: Sample) -> Outcome:
     """Searches a sample's network and compares the list with the reference's."""
-    size = SIZES[np.random.default_rng(sample.seed).integers(len(SIZES))]
+    r = np.random.default_rng(sample.seed)
+    size, workers = SIZES[r.integers(len(SIZES))], int(r.integers(1, 3))
     pairs = layers(sample.kind, sample.seed, *size)
     box, half_spaces = domain(sample.domain, sample.seed, pairs[0][0].shape[1])
     expected = regions(pairs, box, half_spaces)
     try:
-        found = enumerate_regions(from_layers(pairs), as_domain(box, half_spaces))
+        found = enumerate_regions(from_layers(pairs), as_domain(box, half_spaces), workers=workers)
     except DomainError as refusal:
         wrong = f"refused, but {len(expected)} regions: {refusal}" if expected else ""
         return Outcome(sample, 0, 0, "refused", wrong)
@@ -155,13 +156,19 @@ def table(done: Sequence[Outcome], by: str) -> str:
     return "\n".join(lines)
 
 
+def summary(done: Sequence[Outcome], seed: int, seconds: float) -> str:
+    """One line: the seed, the time, and how many lists have which level."""
+    levels = ", ".join(f"{count:,} {level}" for level, count in sorted(Counter(o.level for o in done).items()))
+    wrong = sum(bool(outcome.wrong) for outcome in done)
+    return f"seed {seed}, {seconds:.0f} s: {levels}; {wrong} disagreements"
+
+
 def main() -> int:
     given = _arguments()
     if given.table:
         from hard_table import write_page
 
-        write_page(given)
-        return 0
+        return write_page(given)
     if given.one:
         kind, where, seed = given.one
         chosen = [Sample(kind, where, int(seed))]
@@ -170,8 +177,7 @@ def main() -> int:
     began = time.monotonic()
     done = run(chosen, given.workers)
     print(f"{table(done, 'kind')}\n\n{table(done, 'domain')}\n")
-    levels = ", ".join(f"{count:,} {level}" for level, count in sorted(Counter(o.level for o in done).items()))
-    print(f"seed {given.seed}, {time.monotonic() - began:.0f} s; levels: {levels}")
+    print(summary(done, given.seed, time.monotonic() - began))
     return int(any(outcome.wrong for outcome in done))
 
 

@@ -1,4 +1,4 @@
-"""Random small networks and domains of the kinds that break enumerators, by seed."""
+"""Networks and domains of the kinds that break enumerators: some by name, small random ones by seed."""
 
 from __future__ import annotations
 
@@ -151,6 +151,20 @@ def _polytope(kind: str, r, n: int) -> np.ndarray:
     if r.random() < 0.5:
         rows = np.concatenate([rows, _faces(np.full(n, -2.0), np.full(n, 2.0))])
     return rows
+
+
+def tent(levels: int) -> Layers:
+    """The tent map t(x) = 2 relu(x) - 4 relu(x - 1/2) composed with itself: 2^levels pieces on [0, 1]."""
+    layers = [(np.ones((2, 1)), np.array([0.0, -0.5]))]
+    layers += [(np.array([[2.0, -4.0], [2.0, -4.0]]), np.array([0.0, -0.5]))] * (levels - 1)
+    return [*layers, (np.array([[2.0, -4.0]]), np.zeros(1))]
+
+
+def star(lines: int) -> Layers:
+    """Lines through the origin of the plane, at multiples of pi / lines: 2 lines cones, all biases zero."""
+    angle = np.pi * (np.arange(lines) + 0.5) / lines
+    W = np.column_stack([np.cos(angle), np.sin(angle)])
+    return [(W, np.zeros(lines)), (np.arange(1.0, lines + 1)[None], np.zeros(1))]
 
 
 def _faces(lo: np.ndarray, hi: np.ndarray) -> np.ndarray:

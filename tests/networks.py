@@ -10,6 +10,7 @@ from math import comb
 
 import numpy as np
 from conftest import data_path
+from hard import star, tent
 
 from relu_shallow.network import Affine, Gate, Network, from_layers
 
@@ -28,20 +29,6 @@ def _named(layers, lo, hi, in_box, everywhere):
     network = layers if isinstance(layers, Network) else from_layers([(np.array(W), np.array(b)) for W, b in layers])
     box = np.full(network.inputs, float(lo)), np.full(network.inputs, float(hi))
     return NamedNetwork(network, box, in_box, everywhere)
-
-
-def tent(levels):
-    """The tent map t(x) = 2 relu(x) - 4 relu(x - 1/2) composed with itself: 2^levels pieces on [0, 1]."""
-    layers = [([[1.0], [1.0]], [0.0, -0.5])]
-    layers += [([[2.0, -4.0], [2.0, -4.0]], [0.0, -0.5])] * (levels - 1)
-    return [*layers, ([[2.0, -4.0]], [0.0])]
-
-
-def star(lines):
-    """Lines through the origin of the plane, at multiples of pi / lines: 2 lines cones, all biases zero."""
-    angle = np.pi * (np.arange(lines) + 0.5) / lines
-    W = np.column_stack([np.cos(angle), np.sin(angle)])
-    return [(W, np.zeros(lines)), ([np.arange(1.0, lines + 1)], [0.0])]
 
 
 def _two_slopes():

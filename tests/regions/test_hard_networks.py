@@ -103,8 +103,8 @@ def test_the_comparison_notices_a_broken_list(change, monkeypatch):
     sample = hard_networks.Sample("plain", "box", 6)
     assert hard_networks.compare(sample).wrong == ""
 
-    def broken(network, where):
-        found = enumerate_regions(network, where)
+    def broken(network, where, workers):
+        found = enumerate_regions(network, where, workers=workers)
         bits, witnesses = found.bits.copy(), found.witnesses.copy()
         assert len(bits) > 2
         if change == "one less":

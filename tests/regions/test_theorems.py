@@ -6,7 +6,8 @@ from math import comb
 
 import numpy as np
 import pytest
-from networks import general_position, star, tent
+from hard import star, tent
+from networks import general_position
 from rational import regions
 
 from relu_shallow.domain import Box, Polytope, WholeSpace
@@ -34,7 +35,7 @@ def normal_weights(widths, seed):
 
 def patterns(layers, domain):
     """The activation patterns found, as tuples."""
-    found = enumerate_regions(from_layers([(np.array(W), np.array(b)) for W, b in layers]), domain)
+    found = enumerate_regions(from_layers(layers), domain)
     assert found.complete
     listed = list(map(tuple, found.patterns.astype(int).tolist()))
     assert len(set(listed)) == len(listed)
