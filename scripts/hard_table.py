@@ -53,8 +53,8 @@ package. *reference, before*: by the same code, in a run of its own that takes t
 **relu-shallow.** One thread, after compilation, certification on (the default): seconds of CPU time, which other work
 on the machine hardly lengthens, of the enumeration alone, the median of up to {repeats} where a run takes less than
 {repeat_for:g} s. *Exact* is the number of decisions that floats left open and exact arithmetic settled; *level* is
-what the result claims. Where the reference can count, the two lists are compared pattern for pattern; a count that is not
-the true one is marked **wrong**.
+what the result claims. Where the reference can count, the two lists are compared pattern for pattern; a count that is
+not the true one is marked **wrong**.
 
 **relucent.** The public package, version {version}, in an environment and a process of its own, one worker, its
 defaults (its own verification on); seconds of CPU time of its search, {limit:g} at most. It knows boxes only around the
