@@ -310,7 +310,8 @@ def _read_npy(path: Path, no_header: bool) -> DataTable:
     try:
         # The map refuses a header that promises more than the file holds before anything is allocated,
         # and arrays of Python objects, which would be unpickled.
-        array = np.lib.format.open_memmap(path, mode="r")
+        with np.errstate(over="ignore"):  # of the product of its sizes
+            array = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataError(f"{path.name} is not a readable .npy file of numbers: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":

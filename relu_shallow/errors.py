@@ -1,9 +1,14 @@
 """The one family of exceptions a user can meet; the command line turns each into one sentence on stderr."""
 
+LONGEST_WORD, LONGEST_LINE = 300, 1200  # characters; a name in a file may have millions
+
 
 def printable(message: str) -> str:
-    """A message on one line, control characters that came from names in a file replaced."""
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
+    """A message on one line of bearable length, control characters that came from names in a file replaced."""
+    words = [word if len(word) <= LONGEST_WORD else f"{word[:LONGEST_WORD]}..." for word in message.split()]
+    line = " ".join(words)
+    line = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 class ReluShallowError(Exception):

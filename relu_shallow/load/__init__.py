@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from relu_shallow.errors import MissingExtra, ModelError, printable
 from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
 from relu_shallow.network import Network
@@ -62,7 +64,8 @@ def _from_file(file: ModelFile, trust: Sequence[str]) -> Network:
     module, name = reader
     read = _function(module, name)
     try:
-        return read(file, trust) if module in TAKES_TRUST else read(file)
+        with np.errstate(all="ignore"):  # weights that overflow are refused by name where they are put together
+            return read(file, trust) if module in TAKES_TRUST else read(file)
     except ModelError as error:
         raise ModelError(printable(str(error))) from error
 

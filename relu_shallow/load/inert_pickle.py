@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +29,7 @@ NUMBER_TYPES = {
 }  # fmt: skip
 
 BROKEN_PICKLE = (pickle.UnpicklingError, EOFError, TypeError, ValueError, KeyError, IndexError, AttributeError,
-                 ImportError, OverflowError, MemoryError, RecursionError, UnicodeDecodeError)  # fmt: skip
+                 ImportError, OverflowError, MemoryError, RecursionError, UnicodeDecodeError, struct.error)  # fmt: skip
 
 
 @dataclass

@@ -46,6 +46,8 @@ def _linear_layers(tensors: Mapping[str, np.ndarray], what: str) -> dict[str, np
     layers = {}
     for key, tensor in tensors.items():
         name, _, kind = key.rpartition(".")
+        if kind == "weight" and tensor.ndim == 2 and not tensor.size:
+            raise ModelError(f"{what} holds {key} of shape {tensor.shape}, a layer without weights. {INSTEAD}")
         if kind == "weight" and tensor.ndim == 2:
             layers[name] = tensor
         elif kind != "bias" or tensor.ndim != 1 or _key(name, "weight") not in tensors:

@@ -24,7 +24,7 @@ Shape: TypeAlias = tuple[int, ...]
 # What a chain may hold: FREE_ENTRIES numbers, and three for each byte of the file (the smallest weight is one byte).
 # More comes from a few numbers that are repeated, spread or multiplied out: a small file that would fill the memory.
 FREE_ENTRIES = 1 << 25
-MOST_INPUTS, MOST_VALUES = 1 << 20, 1 << 23  # values of one row, at the input and between two layers
+MOST_INPUTS, MOST_VALUES = 1 << 20, 1 << 22  # values of one row, at the input and between two layers
 Array: TypeAlias = Any  # a constant of the model, of any shape and number type, as NumPy array or Python number
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from relu_shallow.network import Network
 from relu_shallow.plot.attribution import SHOWN, SWARM_ROWS, bar, beeswarm, waterfall
 from relu_shallow.shallow.table import ShallowNetwork
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 MINUS = "\u2212"
 LISTED_REGIONS = 10
 LISTED_FEATURES = 30
@@ -45,6 +47,7 @@ def render(attribution: Attribution, model: ShallowNetwork | Network, rows: Sequ
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("relu_shallow", "report"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -69,6 +72,11 @@ def render(attribution: Attribution, model: ShallowNetwork | Network, rows: Sequ
         swarm_rows=SWARM_ROWS,
         chosen=[_row(attribution, row) for row in _chosen(attribution, rows)],
     )
+
+
+def _shown(value: Any) -> Any:
+    """A value as it goes into the page: names of features may hold control characters, which a page may not."""
+    return _CONTROL.sub(" ", value) if isinstance(value, str) else value
 
 
 def number(value: float | int) -> str:  # beartype does not read an int as a float

@@ -1,0 +1,82 @@
+"""Looks for files that a reader does not survive: a coverage-guided fuzzer for each of them.
+
+    python scripts/fuzz.py READER [--seconds S] [--keep FOLDER]
+
+A finding is any exception but ReluShallowError, a warning that would add a line to the terminal, more than two
+gigabytes, or more than ten seconds. Each is written to the folder, once for each place in the code; the exit status is
+1 where there is any. It needs atheris: pip install atheris (Linux and macOS; no dependency of the package).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+READERS = (
+    "pt",
+    "torchscript",
+    "pt2",
+    "legacy",
+    "onnx",
+    "nnet",
+    "safetensors",
+    "shallow",
+    "csv",
+    "box",
+    "npy",
+    "vnnlib",
+)
+MEGABYTES, SECONDS_EACH = 2048, 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reader", choices=READERS)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--keep", type=Path, default=None, help="where findings go (by default a new folder)")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    try:
+        import atheris
+    except ModuleNotFoundError:
+        sys.exit("this needs atheris, which is not installed: pip install atheris")
+    with atheris.instrument_imports(include=["relu_shallow"]):
+        from scripts.fuzzing.targets import TARGETS, Findings
+    from scripts.fuzzing.mutate import MUTATORS
+    from scripts.fuzzing.seeds import dictionary, seeds
+
+    keep = options.keep or Path(tempfile.mkdtemp(prefix="fuzz-"))
+    work = Path(tempfile.mkdtemp(prefix="fuzz-work-"))
+    corpus = work / "corpus"
+    for folder in (keep, corpus):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(options.reader, work)):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    words = dictionary(options.reader)
+    (work / "words").write_text(words)
+    findings = Findings(options.reader, TARGETS[options.reader], keep, SECONDS_EACH)
+    flags = [
+        f"-max_total_time={options.seconds}",
+        f"-rss_limit_mb={MEGABYTES}",
+        f"-timeout={3 * SECONDS_EACH}",
+        f"-artifact_prefix={keep}/stopped-",
+        f"-seed={options.seed}",
+        "-max_len=20000",
+        "-print_final_stats=1",
+        *([f"-dict={work / 'words'}"] if words else []),  # libFuzzer refuses an empty one
+    ]
+    print(f"{options.reader}: findings go to {keep}", flush=True)
+    sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  # what the readers say; libFuzzer writes past it
+    mutator = MUTATORS.get(options.reader)
+    extra = {"custom_mutator": mutator} if mutator else {}
+    atheris.Setup([sys.argv[0], *flags, str(corpus)], findings.try_one, **extra)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
