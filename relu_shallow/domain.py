@@ -114,7 +114,13 @@ def describe(domain: Domain) -> str:
         return "the whole input space"
     if isinstance(domain, Box):
         if (domain.lo.ndim and len({*domain.lo.tolist()}) > 1) or len({*np.atleast_1d(domain.hi).tolist()}) > 1:
-            return f"a box in {len(domain.lo)} dimensions"
+            return f"a box in {len(domain.lo)} dimensions{_flatness(domain)}"
         low, high = np.atleast_1d(domain.lo), np.atleast_1d(domain.hi)
-        return f"the box [{low[0]:g}, {high[0]:g}]" + (f"^{len(low)}" if len(low) > 1 else "")
+        return f"the box [{low[0]:g}, {high[0]:g}]" + (f"^{len(low)}" if len(low) > 1 else "") + _flatness(domain)
     return f"a polytope with {len(domain.b)} half-spaces"
+
+
+def _flatness(box: Box) -> str:
+    """That a box fixes inputs, so that its regions are those of its own affine hull; "" where it fixes none."""
+    fixed = int((box.lo == box.hi).sum())
+    return f", flat: {fixed} of {box.lo.size} inputs fixed, its regions those of its own affine hull" if fixed else ""

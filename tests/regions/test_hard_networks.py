@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run, run_json, write_onnx
 from hard import DOMAINS, KINDS, domain, layers
 from rational import pattern, regions, strictly_feasible
 
@@ -50,6 +51,16 @@ def test_an_empty_domain_is_refused_and_a_flat_box_reduced(kind, seed, has):
     found = enumerate_regions(from_layers(pairs), Box(point, point))
     assert found.patterns.astype(int).tolist() == [list(pattern(pairs, point))]
     assert regions(pairs, list(zip(point, point, strict=True))) == {pattern(pairs, point)}
+
+
+def test_what_is_printed_of_a_flat_box_says_so(tmp_path):
+    model = write_onnx(tmp_path / "model.onnx", layers("plain", 4))
+    inputs = layers("plain", 4)[0][0].shape[1]
+    (tmp_path / "box.csv").write_text("lo,hi\n0.25,0.25\n" + "-1,1\n" * (inputs - 1))
+    said = f"flat: 1 of {inputs} inputs fixed, its regions those of its own affine hull"
+    assert said in run("convert", model, "--domain", f"box:{tmp_path / 'box.csv'}").stdout
+    assert said in run_json("inspect", tmp_path / "model.shallow.safetensors")["domain"]
+    assert "flat:" not in run("convert", model, "--domain", "box:-1,1").stdout
 
 
 # --- the reference itself ---
