@@ -27,7 +27,7 @@ from relu_shallow.load.walk import Vector, Walk, finish, most_entries, source_of
 from relu_shallow.network import Network
 
 DEEPEST_CALL = 40  # modules within modules; real ones stay below ten
-MOST_STEPS = 300_000  # expressions followed in all; functions that call one another twice would go on for ever
+MOST_STEPS = 100_000  # expressions followed in all; functions that call one another twice would go on for ever
 MALFORMED = (TypeError, ValueError, AttributeError, KeyError, IndexError, ArithmeticError)
 
 

@@ -186,7 +186,7 @@ def legacy_call(folder):
     return folder / "m.pth"
 
 
-BOMB = 200 << 20  # zeros, which 200 KB of zip hold
+BOMB = 100 << 20  # zeros, which 100 KB of zip hold
 
 
 def bomb(folder, ending=".pt", name="data/0"):
@@ -195,13 +195,13 @@ def bomb(folder, ending=".pt", name="data/0"):
 
 
 def many_bombs(folder):
-    """Two hundred members of a megabyte each in a file of a quarter of one."""
-    members = {"data.pkl": rebuilt((2, 2), (2, 1)), **{f"data/{i}": bytes(1 << 20) for i in range(200)}}
+    """A hundred members of a megabyte each in a file of an eighth of one."""
+    members = {"data.pkl": rebuilt((2, 2), (2, 1)), **{f"data/{i}": bytes(1 << 20) for i in range(100)}}
     return archive(folder / "m.pt", members, zipfile.ZIP_DEFLATED)
 
 
 def lying_directory(folder, claimed=16):
-    """A directory that gives a member of 200 MB a size of 16 bytes, in both places where a zip says it."""
+    """A directory that gives a member of 100 MB a size of 16 bytes, in both places where a zip says it."""
     path = bomb(folder)
     data = bytearray(path.read_bytes())
     size, lie = struct.pack("<I", BOMB), struct.pack("<I", claimed)
@@ -349,9 +349,9 @@ ARCHIVES = {
     "an old file that calls": legacy_call,
     "an old file with a storage of 2^40 numbers": legacy,
     **{f"a pickle with {name}": pickled(name) for name in PICKLES},
-    "a member that unpacks to 200 MB": bomb,
-    "a member of .pt2 that unpacks to 200 MB": lambda folder: bomb(folder, ".pt2", "models/model.json"),
-    "many members that unpack to 200 MB": many_bombs,
+    "a member that unpacks to 100 MB": bomb,
+    "a member of .pt2 that unpacks to 100 MB": lambda folder: bomb(folder, ".pt2", "models/model.json"),
+    "many members that unpack to 100 MB": many_bombs,
     "a directory that lies about a size": lying_directory,
     "members that overlap": overlapping,
     "two members of one name": twice,

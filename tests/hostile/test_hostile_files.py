@@ -84,6 +84,7 @@ def test_a_hostile_file_is_refused_in_one_line_and_does_nothing(name, outcomes):
     assert outcome["stderr"].strip().isprintable()
     assert len(outcome["stderr"]) < 1500
     assert "defect" not in outcome["stderr"]
+    assert "not enough memory" not in outcome["stderr"]
     assert not outcome["seen"]
     assert not outcome["made"]
     assert outcome["grown"] < GROWN << 10
@@ -97,6 +98,7 @@ def test_the_watched_process_sees_what_a_hostile_file_would_do(good):
         "a file written elsewhere": "open('/tmp/relu_shallow_marker', 'w').close()",
         "a program started": "import os; os.system('true')",
         "memory filled": "bytearray(4 << 30)",
+        "memory used": "b'1' * (600 << 20)",
         "time used up": "exec('while True: pass')",
     }
     code = (
@@ -108,9 +110,10 @@ def test_the_watched_process_sees_what_a_hostile_file_would_do(good):
     done = subprocess.run([sys.executable, "-c", code], input="\n".join(map(json.dumps, jobs)), capture_output=True,
                           text=True, check=True, cwd=Path(__file__).parent)  # fmt: skip
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [bool(result["seen"]) for result in found] == [True, True, True, False, False]
+    assert [bool(result["seen"]) for result in found] == [True, True, True, False, False, False]
     assert "MemoryError" in found[3]["status"]
-    assert found[4]["status"] == "took too long"
+    assert found[4]["grown"] > GROWN << 10 > found[5]["grown"]
+    assert found[5]["status"] == "took too long"
     Path("/tmp/relu_shallow_marker").unlink()
 
 
