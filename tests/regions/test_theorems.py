@@ -79,7 +79,7 @@ def test_hyperplanes_through_the_origin_have_the_count_of_a_central_arrangement(
 
 
 @both
-@pytest.mark.parametrize("widths", [(2, 6, 6, 1), (3, 4, 3, 3, 1)])
+@pytest.mark.parametrize("widths", [(2, 6, 6, 1), (3, 3, 3, 3, 1)])
 def test_without_biases_every_region_is_a_cone(widths, domain):
     """Positive homogeneity: the cones that meet a box around the origin are all of them, and none holds a ball."""
     layers = [(W, 0 * b) for W, b in normal_weights(widths, 1)]
@@ -87,12 +87,12 @@ def test_without_biases_every_region_is_a_cone(widths, domain):
     assert np.isinf(enumerate_regions(from_layers(layers), EVERYWHERE).radii).all()
 
 
-@pytest.mark.parametrize("lines", [1, 2, 7, 10, 16])
+@pytest.mark.parametrize("lines", [1, 2, 7, 10])
 def test_lines_through_one_point_have_two_cones_each(lines):
     assert len(patterns(star(lines), BOX)) == len(patterns(star(lines), EVERYWHERE)) == 2 * lines
 
 
-@pytest.mark.parametrize("levels", range(1, 11))
+@pytest.mark.parametrize("levels", range(1, 10))
 def test_a_sawtooth_has_2_to_the_depth_teeth(levels):
     """Telgarsky (2016): on [0, 1] the composed tent map has 2^L pieces; each tail is one more, from two layers on."""
     assert len(patterns(tent(levels), Box(0.0, 1.0))) == 2**levels
@@ -197,8 +197,8 @@ def test_an_affine_change_of_a_polytope_keeps_its_patterns(seed, domain):
 @both
 @seeds
 def test_an_input_that_nothing_looks_at_changes_nothing(seed, domain):
-    (W, b), *rest = layers = normal_weights((2, 6, 5, 1), seed)
-    wider = [(np.column_stack([W[:, :1], np.zeros(6), W[:, 1:]]), b), *rest]
+    (W, b), *rest = layers = normal_weights((2, 5, 4, 1), seed)
+    wider = [(np.column_stack([W[:, :1], np.zeros(5), W[:, 1:]]), b), *rest]
     assert patterns(wider, domain) == patterns(layers, domain)
 
 
@@ -216,7 +216,7 @@ def test_a_layer_that_passes_its_inputs_on_repeats_their_bits(seed, domain):
 
 
 @both
-@pytest.mark.parametrize(("at", "seed"), [(1, 0), (1, 1), (2, 2), (2, 3)])
+@pytest.mark.parametrize(("at", "seed"), [(1, 0), (2, 2)])
 def test_the_regions_of_a_network_are_those_of_its_second_part_on_each_region_of_its_first(seed, at, domain):
     """Split at any layer: on a region of the first part its output is affine, and the rest is searched on it."""
     layers = whole_weights((2, 5, 4, 3, 1), seed, most=4)
