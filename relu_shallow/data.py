@@ -8,10 +8,12 @@ import json
 import math
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, TextIO
 
 import numpy as np
@@ -310,9 +312,11 @@ def _read_npy(path: Path, no_header: bool) -> DataTable:
     try:
         # The map refuses a header that promises more than the file holds before anything is allocated,
         # and arrays of Python objects, which would be unpickled.
-        with np.errstate(over="ignore"):  # of the product of its sizes
+        with np.errstate(over="ignore"), warnings.catch_warnings():  # of the product of its sizes, of an old header
+            warnings.simplefilter("ignore")
             array = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+    except (ValueError, TypeError, OverflowError, EOFError, SyntaxError, TokenError, RecursionError,
+            MemoryError) as error:  # fmt: skip
         raise DataError(f"{path.name} is not a readable .npy file of numbers: {error}") from error
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise DataError(f"{path.name} holds an array of shape {array.shape} and type {array.dtype}; "

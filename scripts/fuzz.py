@@ -10,6 +10,7 @@ gigabytes, or more than ten seconds. Each is written to the folder, once for eac
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
 import tempfile
@@ -71,6 +72,7 @@ def main() -> None:
         *([f"-dict={work / 'words'}"] if words else []),  # libFuzzer refuses an empty one
     ]
     print(f"{options.reader}: findings go to {keep}", flush=True)
+    atexit.register(lambda: os._exit(1) if findings.known else None)  # libFuzzer ends the process itself
     sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  # what the readers say; libFuzzer writes past it
     mutator = MUTATORS.get(options.reader)
     extra = {"custom_mutator": mutator} if mutator else {}

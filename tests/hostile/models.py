@@ -348,7 +348,21 @@ CONVERTED = {
     "a domain that is a list": altered(lambda arrays, about: about.update(domain=[1])),
 }  # fmt: skip
 
+# --- found by scripts/fuzz.py --------------------------------------------------------------------------------------
+
+FOUND = {
+    ".nnet: weights that overflow once they are scaled": lambda folder: written(
+        folder / "m.nnet", b"1,2,1,2,\n2,1,\n0,\n0,0,\n0,0,\n0,0,0,\n1,1,22,\n1e308,3.5,\n1,\n"),
+    ".nnet: a pickle that ends within a number": lambda folder: written(folder / "m.nnet", b"\x80\x02r"),
+    "safetensors: a weight that is NaN": tensors(
+        {"__metadata__": {"chain": '["a"]'}, "a.weight": entry(0, 4, (1, 1))}, b"\x00\x00\xbf\xff"),
+    "safetensors: a variance below zero": tensors(
+        {"__metadata__": {"chain": '["n"]'}, "n.running_mean": entry(0, 4, (1,)),
+         "n.running_var": entry(4, 8, (1,))}, struct.pack("<2f", 0, -1)),
+}  # fmt: skip
+
 MODELS = {
+    **FOUND,
     **{f"ONNX: {name}": make for name, make in ONNX.items()},
     **{f".nnet: {name}": nnet(text) for name, text in NNET.items()},
     **{f"safetensors: {name}": make for name, make in SAFETENSORS.items()},

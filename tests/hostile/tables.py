@@ -42,6 +42,10 @@ DATA = {
     "an .npy header of objects": array(described((1, 2), "'|O'"), b"cos\nsystem\n(S'touch marker'\ntR."),
     "an .npy header that is code": array("__import__('os').system('touch marker')\n"),
     "an .npy header nested too deeply": array("(" * 9000 + ")" * 9000 + "\n"),
+    "an .npy header whose parenthesis never closes": array(described((2, 3), "'<i2'") + "(\n", bytes(12)),
+    "an .npy header that wants parsing as of old, and lacks a key": array(
+        described((2, 3), "'<i4'").replace("_", "\x7f"), bytes(24)
+    ),
     "an .npy header of four thousand million bytes": text("d.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"),
     "an .npy header with a shape of digits": array(described(f"(1{'0' * 5000}, 2)")),
     "a CSV of one gigantic field": text("d.csv", "a,b\n" + "1" * 2_000_000 + ",2\n"),
