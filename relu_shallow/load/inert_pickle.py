@@ -105,7 +105,7 @@ class _Rebuild:
         raise AttributeError(name)
 
 
-_IN_PYTHON: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_IN_PYTHON: Any = pickle._Unpickler
 
 
 class _InertUnpickler(_IN_PYTHON):

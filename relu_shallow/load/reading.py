@@ -117,7 +117,8 @@ class Archive:
         return whole.getvalue()
 
 
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, OSError, struct.error)
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, ArithmeticError, LookupError, OSError,
+              struct.error)  # fmt: skip
 
 
 def open_archive(file: ModelFile) -> Archive:

@@ -235,6 +235,17 @@ def twice(folder):
     return folder / "m.pt"
 
 
+def nameless(folder):
+    """Found by scripts/fuzz.py: Python's zipfile looks at the last letter of each name."""
+    path = archive(folder / "m.pt", {"data.pkl": rebuilt((2, 2), (2, 1)), "data/0": bytes(16)})
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")
+    size = struct.unpack_from("<H", data, entry + 28)[0]
+    struct.pack_into("<HH", data, entry + 28, 0, size)  # the name becomes the extra field
+    path.write_bytes(data)
+    return path
+
+
 def packed_otherwise(folder):
     return archive(folder / "m.pt", {"data.pkl": rebuilt((2, 2), (2, 1)), "data/0": bytes(16)}, zipfile.ZIP_LZMA)
 
@@ -354,6 +365,7 @@ ARCHIVES = {
     "many members that unpack to 100 MB": many_bombs,
     "a directory that lies about a size": lying_directory,
     "members that overlap": overlapping,
+    "a member without a name": nameless,
     "two members of one name": twice,
     "a packing that PyTorch never uses": packed_otherwise,
     **{f"TorchScript: {name}": script(name) for name in SCRIPTS},

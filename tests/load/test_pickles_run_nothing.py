@@ -130,3 +130,60 @@ def test_stand_ins_share_and_reorder_tensors_as_pytorch_does(tmp_path):
         for key, tensor in table.items():
             assert np.array_equal(found[key], tensor.float().numpy()), key
             assert found[key].shape == tuple(tensor.shape)
+
+
+@pytest.mark.parametrize("version", ["2.9.1", "1.13.0+cpu", "2.10.0", "10.0"])
+def test_trust_needs_a_pytorch_whose_loader_has_no_known_way_past_it(version, tmp_path, monkeypatch):
+    torch.save(torch.nn.Linear(2, 1), tmp_path / "m.pt")
+    monkeypatch.setattr(torch, "__version__", version)
+    if version.startswith(("2.9", "1.")):
+        with pytest.raises(ModelError, match=r"needs PyTorch 2\.10 or newer, and this is"):
+            load_network(tmp_path / "m.pt", trust=["torch.nn.modules.linear.Linear"])
+    else:
+        assert load_network(tmp_path / "m.pt", trust=["torch.nn.modules.linear.Linear"]).inputs == 2
+
+
+def test_trust_does_not_let_strides_fill_the_memory(tmp_path):
+    table = {"0.weight": torch.zeros(1).expand(200_000, 200_000)}
+    torch.save(table, tmp_path / "m.pt")
+    assert (tmp_path / "m.pt").stat().st_size < 2048
+    for trust in ([], ["torch.nn.modules.linear.Linear"]):
+        with pytest.raises(ModelError, match=r"repeats .* stored numbers; call \.contiguous\(\)"):
+            load_network(tmp_path / "m.pt", trust=trust)
+
+
+def test_without_trust_pytorch_never_sees_the_file(tmp_path, monkeypatch):
+    """Whatever is in it: the weights-only loader too has had its holes, and allocates what a pickle asks for."""
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)), tmp_path / "m.pt")
+    written(tmp_path / "bad.pt", {"x": payloads(tmp_path / "marker")["system"]}, "zip")
+
+    class Seen(Exception):
+        pass
+
+    def seen(*args, **kwargs):
+        raise Seen
+
+    monkeypatch.setattr(torch, "load", seen)
+    assert load_network(tmp_path / "m.pt").inputs == 2
+    with pytest.raises(ModelError, match="wants to call"):
+        load_network(tmp_path / "bad.pt")
+    with pytest.raises(Seen):
+        load_network(tmp_path / "m.pt", trust=["torch.nn.modules.linear.Linear"])
+
+
+def test_with_trust_the_loader_is_the_weights_only_one(tmp_path, monkeypatch):
+    torch.save(torch.nn.Linear(2, 1), tmp_path / "m.pt")
+    given = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **options: given.append(options) or load(*args, **options))
+    load_network(tmp_path / "m.pt", trust=["torch.nn.modules.linear.Linear"])
+    assert [options["weights_only"] for options in given] == [True]
+
+
+def test_a_tensor_whose_numbers_are_negated_when_read_is_refused(tmp_path):
+    """Its storage holds the other sign, which a reader that ignores the mark would take for the weights."""
+    turned = torch.view_as_complex(torch.randn(2, 2, 2)).conj().imag
+    assert turned.is_neg()
+    torch.save({"0.weight": turned}, tmp_path / "m.pt")
+    with pytest.raises(ModelError, match="negated or conjugated"):
+        load_network(tmp_path / "m.pt")
