@@ -31,6 +31,7 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
               help="Who solves the linear programs; the others are slow references.")  # fmt: skip
 @click.option("--certify/--no-certify", default=True, show_default=True,
               help="Prove every decision, or take it as it looks in floating point.")  # fmt: skip
+@click.option("--proof", is_flag=True, help="Keep a proof of the whole list in the output, for anyone to check.")
 @click.option("--trust", metavar="CLASS", multiple=True,
               help="Let a pickled model run this class's code, named by its import path (repeatable).")  # fmt: skip
 @click.option("--require", metavar="LEVEL", type=click.Choice(REQUIREMENTS),
@@ -39,7 +40,7 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
 @json_option
 def command(
     model: str, out: str | None, domain: str, trust: tuple[str, ...], require: str | None, as_json: bool,
-    no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], engine: str, **search: Any,
+    proof: bool, no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], engine: str, **search: Any,
 ) -> int:  # fmt: skip
     """Find every linear region of MODEL; write its shallow equivalent.
 
@@ -56,10 +57,13 @@ def command(
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
     from relu_shallow.domain_spec import parse_domain
+    from relu_shallow.errors import UsageError
     from relu_shallow.load import load_network
     from relu_shallow.network import named
     from relu_shallow.shallow.store import save_shallow
 
+    if proof and not search["certify"]:
+        raise UsageError("--proof is made of a certified list: leave out --no-certify")
     target = _target(model, out)
     check_apart({"the output": target}, {"the model": model, **_files_of(domain)})
     check_writable(target)
@@ -72,11 +76,14 @@ def command(
 
     with progress_of("region", SEARCH_ADVICE) as progress:
         shallow, seconds = convert_timed(network, region, progress=progress, announce=say, **search)
+    proving = perf_counter()
+    shallow = _prove(shallow) if proof else shallow
     storing = perf_counter()
     save_shallow(shallow, target)
     now = perf_counter()
     report = describe(shallow, seconds, target)
     report["seconds"] |= {"load": loaded - began, "store": seconds.build + now - storing, "total": now - began}
+    report["seconds"] |= {"prove": storing - proving} if shallow.proof else {}
     print_json(report) if as_json else _print(report, shallow)
     return _check(shallow, require)
 
@@ -97,9 +104,23 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
         "lps": known.effort.lps,
         "seconds": {"load": seconds.load, "compile": seconds.compile, "enumerate": seconds.enumerate},
         "modules": [table.regions for table in shallow.tables],
+        "proof": sum(array.nbytes for array in shallow.proof.values()),
         "assumed": network.source.assumed,
         "output": str(output),
     }
+
+
+def _prove(shallow: ShallowNetwork) -> ShallowNetwork:
+    """The network with a proof of its list, unless that is partial."""
+    from relu_shallow.cli.output import say
+    from relu_shallow.cli.progress import PROOF_ADVICE, progress_of
+    from relu_shallow.proof.prove import with_proof
+
+    if not shallow.completeness.complete:
+        say("the list is partial, so no proof that none is missing is kept")
+        return shallow
+    with progress_of("leaf of the proof", PROOF_ADVICE) as progress:
+        return with_proof(shallow, progress)
 
 
 def _target(model: str, out: str | None) -> Path:
@@ -128,6 +149,9 @@ def _print(report: dict[str, Any], shallow: ShallowNetwork) -> None:
     click.echo(f"{count(report['regions'], 'region')} on {describe_domain(shallow.domain)} ({how}, {report['level']})")
     click.echo(f"{count(report['neurons'], 'neuron')}, {count(report['half_spaces'], 'half-space')}, "
                f"{count(report['lps'], 'linear program')}")  # fmt: skip
+    if report["proof"]:
+        click.echo(f"proved; {report['proof']:,} bytes of proof, to be checked with: "
+                   f"python -m relu_shallow.proof.check {report['output']}")  # fmt: skip
     click.echo(f"{report['output']} written; {report['seconds']['total']:.2f} s, "
                f"of which {report['seconds']['enumerate']:.2f} s searching")  # fmt: skip
 

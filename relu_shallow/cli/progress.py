@@ -16,6 +16,7 @@ SEARCH_ADVICE = (
     "how many there are in all is unknown. To look at less, narrow --domain (box:LO,HI or data:FILE); "
     "to stop with a usable partial list, give --max-regions or --time-limit"
 )
+PROOF_ADVICE = "the proof takes some milliseconds a region; without --proof the list is as certified, for this program"
 EXPLAIN_ADVICE = "to keep the local values for the rows left after S seconds, give --time-limit S or --method local"
 
 

@@ -17,6 +17,10 @@ from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import Trie
 
 Arrays = Mapping[str, np.ndarray]
+PROOF = {
+    "proof.center": np.float64, "proof.scale": np.float64, "proof.codes": np.uint8, "proof.counts": np.uint16,
+    "proof.rows": np.uint16, "proof.weights": np.float32, "proof.exact": np.uint8,
+}  # fmt: skip
 
 
 def lay_out(shallow: ShallowNetwork) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -26,6 +30,7 @@ def lay_out(shallow: ShallowNetwork) -> tuple[dict[str, np.ndarray], dict[str, A
     domain = _put_domain(arrays, fit(shallow.domain, shallow.network.inputs))
     tables = [_put_table(arrays, f"table.{i}", table, shallow.network) for i, table in enumerate(shallow.tables)]
     known = shallow.completeness
+    arrays |= shallow.proof
     return arrays, {
         "network": described,
         "domain": domain,
@@ -47,7 +52,8 @@ def read_back(arrays: Arrays, about: Mapping[str, Any]) -> ShallowNetwork:
     if not tables:
         raise FormatError("it holds no table of regions")
     domain = _get_domain(arrays, _field(about, "domain", str), network.inputs)
-    shallow = ShallowNetwork(network, domain, tables, _get_completeness(about))
+    proof = {name: _array(arrays, name, (None,), kind) for name, kind in PROOF.items() if name in arrays}
+    shallow = ShallowNetwork(network, domain, tables, _get_completeness(about), proof)
     unknown = set(arrays) - set(lay_out(shallow)[0])
     if unknown:
         raise FormatError(f"it holds an array that does not belong: {min(unknown)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,12 +77,16 @@ class Completeness:
 
 @dataclass(frozen=True, eq=False)
 class ShallowNetwork:
-    """A deep ReLU network written as a sum of tables of regions (one table unless it was split into modules)."""
+    """A deep ReLU network written as a sum of tables of regions (one table unless it was split into modules).
+
+    `proof` holds, by name, the arrays of a proof that the list is right (relu_shallow/proof); it is empty without one.
+    """
 
     network: Network
     domain: Domain
     tables: tuple[Table, ...]
     completeness: Completeness
+    proof: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line, without the arrays."""

@@ -1,0 +1,149 @@
+"""Makes the proof that no region is missing: a walk through every chart's tree that justifies each branch left out.
+
+The walk is the checker's own (check.py), so every step is checked in exact arithmetic as it is made; what is decided
+here is only which step to take. A list of the leaves of a chart gives its tree; a branch without leaves is justified by
+the box around the cell, else by the dual solution of a linear program in floats, whose rounding the box absorbs, else
+by that of the exact simplex.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from relu_shallow.domain import Box, Domain, fit
+from relu_shallow.errors import OutputError
+from relu_shallow.network import Network
+from relu_shallow.proof import check
+from relu_shallow.proof.cell import Cell, Terms
+from relu_shallow.regions.charts import Chart, charts_of
+from relu_shallow.regions.kernel import COUNTERS
+from relu_shallow.regions.partition import sort_order, unpack
+from relu_shallow.regions.task import lay_out as lay_out_search
+from relu_shallow.regions.task import root, run
+from relu_shallow.shallow.layout import lay_out
+from relu_shallow.shallow.table import ShallowNetwork
+
+BATCH = 1 << 16  # regions that the search lists at a time
+
+
+def with_proof(shallow: ShallowNetwork, progress: Callable[[int], None] | None = None) -> ShallowNetwork:
+    """The same network with a proof of its complete list; `progress` is told the leaves of the trees that are done.
+
+    Raises OutputError where the list is partial, or cannot be proved right.
+    """
+    if not shallow.completeness.complete or len(shallow.tables) != 1:
+        raise OutputError("only a complete list in one table can be proved complete")
+    network, domain = shallow.network, fit(shallow.domain, shallow.network.inputs)
+    charts = charts_of(network, domain)
+    kept: dict[str, np.ndarray] = {}
+    if not isinstance(domain, Box):
+        kept = {"proof.center": charts[0].v, "proof.scale": charts[0].M.diagonal().copy()}
+    arrays, about = lay_out(replace(shallow, proof=kept))
+
+    def values(name: str) -> Iterator[Any]:
+        return iter(arrays[name].ravel().tolist()) if name in arrays else iter(())
+
+    leaves = (chart_leaves(shallow, domain, chart, only=len(charts) == 1) for chart in charts)
+    prover = Prover(network, leaves, progress or (lambda done: None))  # noqa: ARG005
+    try:
+        check.check(about, values, prover, prover.leaf)
+    except check.Unproved as error:
+        raise OutputError(f"the list of regions cannot be proved right: nothing shows {error}") from error
+    return replace(shallow, proof=kept | prover.arrays())
+
+
+def chart_leaves(
+    shallow: ShallowNetwork, domain: Domain, chart: Chart, *, only: bool
+) -> Bool[np.ndarray, "leaves neurons"]:
+    """The patterns, sorted, of the regions that meet a chart; all of them where it is the only one."""
+    network, bits = shallow.network, shallow.table.bits
+    if only or network.neurons == 0 or chart.dimension == 0:
+        return unpack(bits, network.neurons)
+    problem = lay_out_search(network, domain, chart)
+    start = root(problem, chart.dimension)
+    found, nodes = [bits[:0]], () if start is None else (start,)
+    control, counters = np.zeros(1, np.int64), np.zeros(COUNTERS, np.int64)
+    while nodes:
+        batches, nodes = run(problem, nodes, BATCH, control, counters)
+        found += [batch.bits for batch in batches]
+    together = np.concatenate(found)
+    return unpack(together[sort_order(together)], network.neurons)
+
+
+class Prover:
+    """The steps of a proof, worked out when the walk asks for them, and kept."""
+
+    def __init__(self, network: Network, charts: Iterator[np.ndarray], tell: Callable[[int], None]) -> None:
+        self.network, self.charts, self.tell = network, charts, tell
+        self.codes, self.counts, self.rows = bytearray(), array("H"), array("H")
+        self.weights, self.exact = array("f"), []
+        self.leaves, self.low, self.high = np.zeros((0, 0), bool), 0, 0
+        self.waiting: list[Any] = []
+        self.cell: Cell | None = None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is kept, by name."""
+        return {
+            "proof.codes": np.frombuffer(bytes(self.codes), np.uint8),
+            "proof.counts": np.array(self.counts, np.uint16),
+            "proof.rows": np.array(self.rows, np.uint16),
+            "proof.weights": np.array(self.weights, np.float32),
+            "proof.exact": np.frombuffer(" ".join(self.exact).encode(), np.uint8),
+        }
+
+    def leaf(self, done: int) -> None:
+        """The walk has come to a leaf, and goes on from the last node left behind."""
+        self.tell(done)
+        if self.waiting:
+            self.low, self.high, vertex = self.waiting.pop()
+            self.cell.move(vertex)
+        else:
+            self.cell = None  # the chart is done
+
+    def __call__(self, entered: check.Entered, q: int, row: Any, rows: list) -> Any:
+        """The step at a neuron of the walk, or (row None) at the entry of a layer."""
+        if self.cell is None:
+            self.leaves = next(self.charts)
+            self.low, self.high = 0, len(self.leaves)
+            self.cell = Cell(len(entered.box), self.network, len(rows))
+        self.cell.hold(rows)
+        step, lists = self._bounds(entered) if row is None else self._step(entered, q, row)
+        self.codes.append(step)
+        for terms in lists:
+            self.counts.append(len(terms))
+            for weight, index in terms:
+                self.rows.append(index)
+                self.weights.append(weight if isinstance(weight, float) else np.nan)
+                if not isinstance(weight, float):
+                    self.exact.append(str(weight))
+        return step, lists
+
+    def _bounds(self, entered: check.Entered) -> tuple[int, list[Terms]]:
+        """Bounds of the cell, where they settle enough neurons of the layer to be worth their room."""
+        lists = self.cell.bounds(entered.rows[:-1], entered.box)
+        return (check.BOUNDS, lists) if lists else (check.INACTIVE, [])
+
+    def _step(self, entered: check.Entered, q: int, row: list[int]) -> tuple[int, list[Terms]]:
+        if self.low == self.high:
+            terms = self.cell.contradiction()
+            self.cell = None
+            return check.EMPTY, [terms]
+        middle = self.low + int(np.searchsorted(self.leaves[self.low : self.high, q], True))
+        if self.low < middle < self.high:
+            inactive, active = self.cell.part(row)
+            self.waiting.append((middle, self.high, active))
+            self.high = middle
+            self.cell.move(inactive)
+            return check.BOTH, []
+        active = middle == self.low
+        away = [-v for v in row] if active else row
+        if check.highest([(1, away)], entered.box)[0] <= 0:
+            return (check.ACTIVE if active else check.INACTIVE), []
+        terms = self.cell.refute(away, entered.box)
+        return (check.ACTIVE_BY if active else check.INACTIVE_BY), [terms]
