@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from relu_shallow.checks.counting import general_position_count
 from relu_shallow.checks.lists import is_sorted_and_unique, missing_patterns, proper_trie
 from relu_shallow.checks.regions import check_regions
 from relu_shallow.checks.volumes import check_volumes
-from relu_shallow.domain import contains
+from relu_shallow.domain import Box, contains, fit
+from relu_shallow.errors import UsageError
+from relu_shallow.machine import usable_cores
 from relu_shallow.network import Network, activation_patterns, dense, evaluate
 from relu_shallow.precision import equality_error
 from relu_shallow.regions.partition import unpack
@@ -47,14 +50,28 @@ class Verification:
 
 
 def verify(
-    shallow: ShallowNetwork, model: Any = None, data: Any = None, *, seed: int = 0, points: int = POINTS
+    shallow: ShallowNetwork,
+    model: Any = None,
+    data: Any = None,
+    *,
+    exact: bool = False,
+    sample: int | None = None,
+    seed: int = 0,
+    points: int = POINTS,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Verification:
     """Checks a shallow network against the deep one it was made from, and against `model` where one is given.
 
     `model` is whatever `load_network` reads; `data` holds rows of inputs; `points` is how many points of each kind are
     compared. Of a partial list only what it holds is checked. Figures within the rounding of float64 (precision.py)
-    count as equal; nothing else does. Raises ModelError or DataError where model or data cannot be read.
+    count as equal; nothing else does. With `exact` it is proved besides that every region is real and none is missing,
+    for all regions or a random `sample` of them; `workers` threads do that (all usable cores by default) and `progress`
+    is called with the regions done. Raises ModelError or DataError where model or data cannot be read, UsageError for
+    a sample that is none.
     """
+    if sample is not None and not (exact and isinstance(sample, Integral) and sample >= 1):
+        raise UsageError(f"a sample is a number of regions, at least 1, for the exact check, got {sample!r:.60}")
     rng = np.random.default_rng(seed)
     checks: list[Check] = []
     left_out: list[str] = []
@@ -77,8 +94,12 @@ def verify(
     for name, X in _places(shallow, rows, points, rng):
         checks.append(_equal(shallow, deep, name, X))
     for table in shallow.tables:
-        found = check_regions(table, shallow.domain, shallow.completeness.complete, rng)
+        complete, proof = shallow.completeness.complete, exact and sample is None
+        found = check_regions(table, shallow.domain, complete, rng, search=not proof)
         checks += [Check(name, ok, detail) for name, ok, detail in found]
+        if exact:
+            threads = usable_cores() if workers is None else workers
+            checks += _proved(table, shallow, left_out, sample, rng, threads, progress)
         if shallow.completeness.complete:
             checks.append(_sampled_points_are_listed(table, shallow, points, rng))
     _counts(shallow, checks, left_out)
@@ -197,6 +218,50 @@ def _sampled_points_are_listed(table: Table, shallow: ShallowNetwork, points: in
         missing == 0,
         f"{missing} of {len(X)} random points have a pattern that is not listed ({doubtful} on a border left out)",
     )
+
+
+def _proved(
+    table: Table,
+    shallow: ShallowNetwork,
+    left_out: list[str],
+    sample: int | None,
+    rng: np.random.Generator,
+    workers: int,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Check]:
+    """What is proved of the regions, all or a sample of them: that each is real, and that none is missing."""
+    from relu_shallow.checks.closure import check_closure
+    from relu_shallow.checks.plane import applies, check_plane
+
+    domain, complete = fit(shallow.domain, table.network.inputs), shallow.completeness.complete
+    regions = np.arange(table.regions)
+    if sample is not None and sample < table.regions:
+        regions = np.sort(rng.choice(table.regions, sample, replace=False))
+    found = check_closure(table, domain, regions, facets_too=complete, workers=workers, progress=progress)
+    of = f"{len(regions)} regions" if len(regions) == table.regions else (
+        f"{len(regions)} regions, a random sample of {table.regions}")  # fmt: skip
+    false = f"; the first is {found.false[0]}" if found.false else ""
+    yield Check("each region is real, proved", not found.false,
+                f"{len(found.false)} of {of} have a point that proves nothing{false}")  # fmt: skip
+    if not complete:
+        left_out.append("none is missing, proved: the list is partial")
+        return
+    missing = ""
+    if found.missing:
+        x = ", ".join(f"{float(v):.6g}" for v in next(iter(found.missing.values())))
+        missing = f"; the first lies at ({x})"
+    yield Check("none is missing, proved", not found.missing and found.looked_at == len(regions),
+                f"{len(found.missing)} missing regions found behind the facets of {of}: {found.facets} lead to listed "
+                f"ones; {found.exact} regions needed rational arithmetic, {found.crossings} facets crossed there"
+                f"{missing}")  # fmt: skip
+    reason = applies(table, domain) if sample is None else "only a sample is looked at"
+    if reason or not isinstance(domain, Box):
+        left_out.append(f"exact areas, V - E + F = 1: {reason}")
+        return
+    plane = check_plane(table, domain)
+    yield Check("exact areas, V - E + F = 1", plane.ok, f"the areas sum to {float(plane.area):.17g} of "
+                f"{float(plane.of):.17g}{', exactly' if plane.area == plane.of else ''}; {plane.vertices} - "
+                f"{plane.edges} + {plane.regions} = {plane.vertices - plane.edges + plane.regions}")  # fmt: skip
 
 
 def _counts(shallow: ShallowNetwork, checks: list[Check], left_out: list[str]) -> None:

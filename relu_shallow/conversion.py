@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -13,6 +12,8 @@ from relu_shallow.compilation import ensure_compiled
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.load import load_network
+from relu_shallow.proof.prove import with_proof
+from relu_shallow.machine import usable_cores
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
@@ -37,6 +38,7 @@ def convert(
     max_regions: int | None = None,
     time_limit: float | None = None,
     certify: bool = True,
+    proof: bool = False,
     trust: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> ShallowNetwork:
@@ -45,13 +47,17 @@ def convert(
     With `max_regions` or `time_limit` (seconds) the list may be partial; `completeness` says so. `workers` is the
     number of threads (all usable cores by default) and `progress` is called with the regions found so far. Without
     `certify` decisions are taken as they look in floats, none is proved, and the list stays "uncertified". `trust`
-    names classes that a pickle may hold. Raises ModelError, DomainError, UsageError for a limit that is none, or
+    names classes that a pickle may hold. With `proof` a complete list carries a proof that anyone can check
+    (relu_shallow/proof/check.py). Raises ModelError, DomainError, UsageError for a limit that is none, or
     OutputError where nothing was found.
     """
-    return convert_timed(
+    if proof and not certify:
+        raise UsageError("a proof is made of a certified list: leave out certify=False")
+    shallow, _ = convert_timed(
         model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, certify=certify,
         trust=trust, progress=progress,
-    )[0]  # fmt: skip
+    )  # fmt: skip
+    return with_proof(shallow, progress) if proof and shallow.completeness.complete else shallow
 
 
 def convert_timed(
@@ -90,11 +96,6 @@ def convert_timed(
         raise OutputError("no region was found before the limit; allow more time, or narrow the domain")
     shallow = shallow_network(partition)
     return shallow, Seconds(loaded - began, compiling, found - searching, perf_counter() - found)
-
-
-def usable_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(domain: object, counts: Mapping[str, Any], time_limit: Any) -> None:

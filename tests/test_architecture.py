@@ -14,12 +14,13 @@ PACKAGE = ROOT / "relu_shallow"
 
 # From the source of the flow to its mouth. A module imports only from lines above its own, or from its own.
 FLOW = [
-    "errors",
+    "errors machine",
     "network domain atomic",
     "vnnlib precision data",
     "load lp",
     "regions",
     "shallow",
+    "proof",
     "naming checks",
     "domain_spec certify explanation",
     "export plot",

@@ -8,7 +8,7 @@ from networks import CASES, NAMED, case, general_position
 
 from relu_shallow.certify import verify
 from relu_shallow.checks.counting import general_position_count, polytope_volume
-from relu_shallow.checks.exact import is_witness
+from relu_shallow.checks.exact import is_witness, rational
 from relu_shallow.checks.lists import first_differing_neuron, surely_signed
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.checks.walls import look_behind_walls
@@ -185,7 +185,8 @@ def test_no_when_a_radius_is_not_that_of_the_largest_ball(factor):
 
 def test_no_when_a_level_is_claimed_that_nothing_proves():
     shallow = converted("p_d2_6x6")
-    claimed = replace(shallow, completeness=replace(shallow.completeness, level="certified"))
+    known = shallow.completeness
+    claimed = replace(shallow, completeness=replace(known, certificate=replace(known.certificate, open=1)))
     assert failed(verify(claimed, points=50)) == {"level"}
 
 
@@ -335,12 +336,12 @@ def test_exact_arithmetic_tells_a_border_from_a_point_beside_it():
     for bias, active in ((-0.3, True), (np.nextafter(-0.3, -1), False)):
         network = from_layers([(np.array([[0.1, 0.2]]), np.array([bias])), (np.eye(1), np.zeros(1))])
         for bit in (True, False):
-            assert is_witness(network, np.ones(2), np.array([bit])) == (bit == active)
+            assert is_witness(network, rational(np.ones(2)), np.array([bit])) == (bit == active)
     zero = NAMED["constants"].network  # rows -1, 0 and 2: identically zero is inactive and needs no sign
-    assert is_witness(zero, np.array([0.3]), np.array([False, False, True]))
-    assert not is_witness(zero, np.array([0.3]), np.array([False, True, True]))
+    assert is_witness(zero, rational(np.array([0.3])), np.array([False, False, True]))
+    assert not is_witness(zero, rational(np.array([0.3])), np.array([False, True, True]))
     flat = NAMED["abs"].network
-    assert not is_witness(flat, np.array([0.0]), np.array([False, False]))  # the pattern of 0 is no region's
+    assert not is_witness(flat, rational(np.array([0.0])), np.array([False, False]))  # the pattern of 0 is no region's
 
 
 def test_volumes_of_known_bodies():

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from relu_shallow.checks.counting import free_inputs
-from relu_shallow.checks.exact import is_witness
+from relu_shallow.checks.exact import is_inside, is_witness, rational
 from relu_shallow.checks.flips import unlisted_neighbours
 from relu_shallow.checks.lists import first_differing_neuron, missing_patterns
 from relu_shallow.checks.maps import Maps, chunks, maps_of
@@ -41,9 +41,12 @@ class Findings:
 
 
 def check_regions(
-    table: Table, domain: Domain, complete: bool, rng: np.random.Generator
+    table: Table, domain: Domain, complete: bool, rng: np.random.Generator, *, search: bool = True
 ) -> list[tuple[str, bool, str]]:
-    """(name, ok, detail) of every check that goes region by region."""
+    """(name, ok, detail) of every check that goes region by region.
+
+    `search` says whether missing regions are looked for by paths and linear programs, which a proof makes needless.
+    """
     regions = _chosen(table, rng)
     split = first_differing_neuron(table.bits)
     free = free_inputs(domain, table.network.inputs)
@@ -79,6 +82,7 @@ def check_regions(
         checks.append(("neighbours listed", missing == 0,
                        f"{missing} of {len(X)} points across regions' borders have a pattern that is not listed "
                        f"({doubtful} on another border left out)"))  # fmt: skip
+    if complete and search:
         regions_missed, tried, candidates = unlisted_neighbours(table, domain, rng)
         walls = look_behind_walls(table, domain)
         checks.append(("no region behind a wall", walls.missing == 0,
@@ -122,13 +126,15 @@ def _look_at_witnesses(table: Table, chunk: np.ndarray, maps: Maps, domain: Doma
     network, X = table.network, table.witnesses[chunk]
     patterns = unpack(table.bits[chunk], network.neurons)
     bad, doubtful = _signs(network, X, patterns, maps)
-    found.witnesses += int(bad.sum())
-    found.doubtful += chunk[doubtful & ~bad].tolist()
-    found.outside += int((~contains(domain, X)).sum())
+    tiny = np.isin(chunk, list(table.exact_witnesses))  # their witnesses are no floats
+    found.witnesses += int((bad & ~tiny).sum())
+    found.doubtful += chunk[tiny | (doubtful & ~bad)].tolist()
+    found.outside += int((~contains(domain, X) & ~tiny).sum())
+    found.outside += sum(not is_inside(domain, table.exact_witnesses[region]) for region in chunk[tiny].tolist())
     side = np.where(patterns, 1.0, -1.0).T
     value = side * (np.einsum("jrk,rk->jr", maps.rows[:, :, :-1], X) + maps.rows[:, :, -1])
     error = np.einsum("jrk,rk->jr", maps.row_error[:, :, :-1], np.abs(X)) + maps.row_error[:, :, -1]
-    found.slack += int((~(value >= -2 * error))[switching(network)].any(axis=0).sum())
+    found.slack += int((~(value >= -2 * error) & ~tiny)[switching(network)].any(axis=0).sum())
 
 
 def _signs(
@@ -150,7 +156,8 @@ def _settle_exactly(table: Table, doubtful: list[int]) -> tuple[int, int]:
     wrong = 0
     for region in doubtful[:EXACT]:
         pattern = unpack(table.bits[region : region + 1], table.network.neurons)[0]
-        wrong += not is_witness(table.network, table.witnesses[region], pattern)
+        x = table.exact_witnesses.get(region) or rational(table.witnesses[region])
+        wrong += not is_witness(table.network, x, pattern)
     return wrong, len(doubtful[EXACT:])
 
 

@@ -1,0 +1,509 @@
+"""The compiled part of the closure check: which hyperplanes can a listed region not be left through unlisted?
+
+A region with interior point y is {y + u : 1 + g_j . u >= 0} with g_j = (row j) / (value of row j at y): every row, the
+domain's too, is 1 at the point. For each neuron j of a listed region one of three things is found out:
+
+    LISTED     the pattern with neuron j flipped is listed, and no other row bounds the region along that hyperplane;
+               if j bounds it, that pattern is what lies behind (closure.py says why)
+    REDUNDANT  row j exceeds zero on all of {1 + g_i . u >= 0 : i LISTED or the domain's}, which holds the region, by
+               multipliers found with a small simplex and checked against every rounding
+    OPEN       neither: for exact arithmetic
+
+Nothing here is shared with the search: rows come with their own running error bounds, and the simplex is a dictionary
+that starts from the interior point. A wrong pivot can leave a row OPEN, never make it REDUNDANT.
+"""
+
+import numpy as np
+from numba import njit
+
+from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
+
+CONSTANT, LISTED, REDUNDANT, OPEN = 0, 1, 2, 3
+REGIONS, FLIPS, UNSETTLED = 0, 1, 2
+COUNTERS = 3
+TINY = np.finfo(np.float64).tiny
+
+
+@njit(**JIT)
+def region_hashes(bits, keys):
+    """The exclusive or of the keys of each region's active neurons."""
+    hashes = np.zeros(len(bits), np.uint64)
+    for region in range(len(bits)):
+        for q in range(len(keys)):
+            if bits[region, q >> 3] >> (7 - (q & 7)) & 1:
+                hashes[region] ^= keys[q]
+    return hashes
+
+
+@njit(**JIT)
+def hash_table(hashes, size):
+    """Open addressing: the number of a region in the first free slot from its hash on, -1 where there is none."""
+    slots = np.full(size, -1, np.int64)
+    for region in range(len(hashes)):
+        at = np.int64(hashes[region] & np.uint64(size - 1))
+        while slots[at] >= 0:
+            at = (at + 1) & (size - 1)
+        slots[at] = region
+    return slots
+
+
+@njit(**JIT)
+def is_listed(region, q, bits, keys, hashes, slots):
+    """Whether a region's pattern with neuron q flipped is in the list, byte by byte."""
+    wanted = hashes[region] ^ keys[q]
+    at = np.int64(wanted & np.uint64(len(slots) - 1))
+    while slots[at] >= 0:
+        other = slots[at]
+        if hashes[other] == wanted:
+            same = True
+            for byte in range(bits.shape[1]):
+                here = bits[region, byte]
+                if byte == q >> 3:
+                    here ^= 128 >> (q & 7)
+                if bits[other, byte] != here:
+                    same = False
+                    break
+            if same:
+                return True
+        at = (at + 1) & (len(slots) - 1)
+    return False
+
+
+@njit(**JIT)
+def layer_rows(layer, first, WT, woff, off, slope, rounding, G, EG):
+    """G and its error EG, (d, N), for one layer from the one below: running error analysis."""
+    d = G.shape[0]
+    here, stop = off[layer], off[layer + 1]
+    if layer == 0:
+        for c in range(d):
+            for j in range(stop):
+                G[c, j] = first[c, j]
+                EG[c, j] = 0.0
+        return
+    below, width = off[layer - 1], stop - here
+    for c in range(d):
+        for j in range(here, stop):
+            G[c, j] = 0.0
+            EG[c, j] = 0.0
+        for k in range(below, here):
+            value = slope[k] * G[c, k]
+            charge = abs(slope[k]) * EG[c, k] + rounding * abs(value)
+            if value == 0.0 and charge == 0.0:
+                if slope[k] == 0.0 or G[c, k] == 0.0:
+                    continue
+                charge = TINY
+            charge += TINY
+            base = woff[layer] + (k - below) * width
+            for j in range(width):
+                weight = WT[base + j]
+                G[c, here + j] += value * weight
+                EG[c, here + j] += charge * abs(weight) + (TINY if weight != 0.0 else 0.0)
+        for j in range(here, stop):
+            if EG[c, j] > 0.0:
+                EG[c, j] = EG[c, j] * (1.0 + rounding) + TINY
+
+
+@njit(**JIT)
+def values_at(point, first, WT, woff, bias, off, slope, rounding, z, ez):
+    """z and its error: every pre-activation at a point, under the slopes given."""
+    n = len(point)
+    for j in range(off[1]):
+        total, size = bias[j], abs(bias[j])
+        for i in range(n):
+            total += first[i, j] * point[i]
+            size += abs(first[i, j] * point[i])
+        z[j] = total
+        ez[j] = rounding * size + TINY if size > 0.0 else 0.0
+        for i in range(n):
+            if first[i, j] != 0.0 and point[i] != 0.0 and ez[j] == 0.0:
+                ez[j] = TINY
+    for layer in range(1, len(off) - 1):
+        below, here, stop = off[layer - 1], off[layer], off[layer + 1]
+        width = stop - here
+        for j in range(here, stop):
+            z[j] = bias[j]
+            ez[j] = rounding * abs(bias[j])
+        for k in range(below, here):
+            value = slope[k] * z[k]
+            charge = abs(slope[k]) * ez[k] + rounding * abs(value)
+            if value == 0.0 and charge == 0.0 and (slope[k] == 0.0 or (z[k] == 0.0 and ez[k] == 0.0)):
+                continue
+            charge += TINY
+            base = woff[layer] + (k - below) * width
+            for j in range(width):
+                weight = WT[base + j]
+                z[here + j] += value * weight
+                ez[here + j] += charge * abs(weight) + (TINY if weight != 0.0 else 0.0)
+        for j in range(here, stop):
+            if ez[j] > 0.0:
+                ez[j] = ez[j] * (1.0 + rounding) + TINY
+
+
+@njit(**JIT)
+def start_dictionary(g, m, d, T, basic, place, column):
+    """Slack i = 1 + g_i . u in terms of the free u: variable i < m is slack i, m + c is u_c.
+
+    basic[i] is the variable of row i, column[k] that of column k; place[v] is v's row, or -1 - its column.
+    """
+    for i in range(m):
+        for c in range(d):
+            T[i, c] = g[i, c]
+        T[i, d] = 1.0
+        basic[i] = i
+        place[i] = i
+    for c in range(d):
+        place[m + c] = -1 - c
+        column[c] = m + c
+
+
+@njit(**JIT)
+def pivot(T, rows, d, r, c):
+    """Exchanges the variables of row r and column c."""
+    inverse = 1.0 / T[r, c]
+    for k in range(d + 1):
+        T[r, k] *= -inverse
+    T[r, c] = inverse
+    for i in range(rows):
+        if i != r:
+            factor = T[i, c]
+            if factor != 0.0:
+                for k in range(d + 1):
+                    T[i, k] += factor * T[r, k]
+                T[i, c] = factor * inverse
+
+
+@njit(**JIT)
+def minimise(T, m, d, basic, place, column, goal, steps):
+    """Brings T to a vertex where goal . u is least; False where none was found. Row m of T is the objective."""
+    objective = m
+    for k in range(d + 1):
+        T[objective, k] = 0.0
+    for c in range(d):
+        if goal[c] != 0.0:
+            at = place[m + c]
+            if at < 0:
+                T[objective, -1 - at] += goal[c]
+            else:
+                for k in range(d + 1):
+                    T[objective, k] += goal[c] * T[at, k]
+    size = 0.0
+    for k in range(d):
+        size += abs(T[objective, k])
+    flat = 16.0 * np.finfo(np.float64).eps
+    steep = np.sqrt(np.finfo(np.float64).eps) / 1024.0
+    for step in range(steps):
+        entering, best = -1, 0.0
+        for k in range(d):
+            price = T[objective, k]
+            if column[k] >= m:  # a free variable enters first, whichever way it helps
+                if abs(price) > flat * size and (entering < 0 or column[entering] < m or abs(price) > best):
+                    entering, best = k, abs(price)
+            elif price < -flat * size and (entering < 0 or (column[entering] < m and -price > best)):
+                if step * 2 > steps and entering >= 0:
+                    continue
+                entering, best = k, -price
+        if entering < 0:
+            return True
+        way = 1.0
+        if column[entering] >= m and T[objective, entering] > 0.0:
+            way = -1.0
+        leaving, reach, steepest = -1, np.inf, 0.0
+        for i in range(m):
+            if basic[i] < m:
+                rate = way * T[i, entering]
+                if rate < -steep:
+                    ratio = max(T[i, d], 0.0) / -rate
+                    if ratio < reach * (1.0 - flat) or (ratio <= reach * (1.0 + flat) and -rate > steepest):
+                        leaving, reach, steepest = i, min(ratio, reach), -rate
+        if leaving < 0:
+            return False
+        pivot(T, m + 1, d, leaving, entering)
+        old, new = basic[leaving], column[entering]
+        basic[leaving], column[entering] = new, old
+        place[new], place[old] = leaving, -1 - entering
+    return False
+
+
+@njit(**JIT)
+def bound_on_box(T, m, d, column, g, delta, goal, spread, width, rounding):
+    """A lower bound on 1 + goal . u, goal known to +-spread, over {1 + g_i . u >= 0} where |u_c| <= width_c.
+
+    With the multipliers mu >= 0 that the dictionary's objective shows, goal . u = sum mu_i g_i . u + rest . u
+    >= -sum mu_i - |rest| . width (Neumaier and Shcherbina 2004).
+    """
+    total = 0.0
+    for k in range(d):
+        if column[k] < m and T[m, k] > 0.0:
+            total += T[m, k]
+    bound = 1.0 - total
+    for c in range(d):
+        rest, size = goal[c], abs(goal[c])
+        doubt = spread[c]
+        for k in range(d):
+            if column[k] < m and T[m, k] > 0.0:
+                part = T[m, k] * g[column[k], c]
+                rest -= part
+                size += abs(part)
+                doubt += T[m, k] * delta[column[k], c]
+        bound -= (abs(rest) + doubt + rounding * size) * width[c]
+    return bound - rounding * (2.0 + 2.0 * total + abs(bound))
+
+
+@njit(**JIT)
+def bound_on_cone(T, m, d, column, g, delta, goal, spread, rounding, work):
+    """The same where u is unbounded: goal must be a combination of d rows, exactly, with multipliers above zero.
+
+    The multipliers are the solution of a linear system. With an approximate inverse X of the rows g_B, M = I - g_B X
+    and the residual r of the approximate multipliers, their error is at most |r X|_1 / (1 - max_i sum_j |M_ij|).
+    """
+    for k in range(d):
+        if column[k] >= m or T[m, k] <= 0.0:
+            return -1.0
+    # Gauss-Jordan on the d rows
+    for i in range(d):
+        for c in range(d):
+            work[i, c] = g[column[i], c]
+            work[i, d + c] = 1.0 if i == c else 0.0
+    for k in range(d):
+        best = k
+        for i in range(k + 1, d):
+            if abs(work[i, k]) > abs(work[best, k]):
+                best = i
+        if work[best, k] == 0.0:
+            return -1.0
+        if best != k:
+            for t in range(2 * d):
+                work[k, t], work[best, t] = work[best, t], work[k, t]
+        inverse = 1.0 / work[k, k]
+        for t in range(2 * d):
+            work[k, t] *= inverse
+        for i in range(d):
+            if i != k:
+                factor = work[i, k]
+                for t in range(2 * d):
+                    work[i, t] -= factor * work[k, t]
+    eta = 0.0
+    for i in range(d):
+        row = 0.0
+        for j in range(d):
+            entry = 1.0 if i == j else 0.0
+            size = entry
+            doubt = 0.0
+            for c in range(d):
+                part = g[column[i], c] * work[c, d + j]
+                entry -= part
+                size += abs(part)
+                doubt += delta[column[i], c] * abs(work[c, d + j])
+            row += abs(entry) + rounding * size + doubt
+        eta = max(eta, row)
+    if not eta < 0.5:
+        return -1.0
+    total, least = 0.0, np.inf
+    for k in range(d):
+        total += T[m, k]
+        least = min(least, T[m, k])
+    error = 0.0
+    for j in range(d):
+        part = 0.0
+        for c in range(d):
+            rest, size = goal[c], abs(goal[c])
+            doubt = spread[c]
+            for k in range(d):
+                product = T[m, k] * g[column[k], c]
+                rest -= product
+                size += abs(product)
+                doubt += T[m, k] * delta[column[k], c]
+            part += (abs(rest) + doubt + rounding * size) * abs(work[c, d + j])
+        error += part
+    error = error / (1.0 - eta) * (1.0 + rounding)
+    if not least > error:
+        return -1.0
+    return 1.0 - total - error - rounding * (2.0 + 2.0 * total)
+
+
+@njit(**JIT)
+def settle_regions(
+    chosen, bits, witnesses, first, first_free, free, net, domain_A, domain_b, width, listed, rounding, steps,
+    facets_too, out_region, out_state, counters, control,
+):  # fmt: skip
+    """Goes through the chosen regions; those with a row left OPEN are written out with their rows' states.
+
+    Without `facets_too` only their points are looked at. Returns how many were written out; it stops where control[0]
+    is set. `first` and `first_free` are W_1^T of all inputs and of the d `free` ones; the domain is
+    {domain_A x <= domain_b}; `width` bounds |u_c| over it (or is inf). The last column of out_state says whether the
+    region's point was proved to lie inside; where not, every row that is not constant is OPEN.
+    """
+    WT, woff, bias, off, lo, hi = net
+    layers, neurons = len(off) - 1, off[len(off) - 1]
+    d, faces = len(free), len(domain_b)
+    G, EG = np.zeros((d, neurons)), np.zeros((d, neurons))
+    z, ez, slope = np.zeros(neurons), np.zeros(neurons), np.zeros(neurons)
+    on, state = np.zeros(neurons, np.uint8), np.zeros(neurons, np.uint8)
+    g, delta = np.zeros((neurons + faces, d)), np.zeros((neurons + faces, d))
+    fresh, written = 0, 0  # layers whose rows are those of the present pattern; regions written out
+    for region in chosen:
+        if control[0] != 0:
+            break
+        for layer in range(layers):
+            for q in range(off[layer], off[layer + 1]):
+                bit = bits[region, q >> 3] >> (7 - (q & 7)) & 1
+                if bit != on[q]:
+                    fresh = min(fresh, layer + 1)
+                on[q] = bit
+                slope[q] = hi[q] if bit else lo[q]
+        for layer in range(fresh, layers):
+            layer_rows(layer, first_free, WT, woff, off, slope, rounding, G, EG)
+        fresh = layers
+        point = witnesses[region]
+        values_at(point, first, WT, woff, bias, off, slope, rounding, z, ez)
+        proved = True
+        for q in range(neurons):
+            state[q] = CONSTANT
+            if lo[q] == hi[q]:
+                proved = proved and on[q] == 0
+                continue
+            zero = True
+            for c in range(d):
+                zero = zero and G[c, q] == 0.0 and EG[c, q] == 0.0
+            if zero and z[q] == 0.0 and ez[q] == 0.0:
+                proved = proved and on[q] == 0
+                continue
+            proved = proved and (z[q] > ez[q] if on[q] else -z[q] > ez[q])
+            if not zero:
+                state[q] = OPEN
+                for c in range(d):
+                    g[q, c] = G[c, q] / z[q]
+                    delta[q, c] = doubt_of(g[q, c], EG[c, q], z[q], ez[q], rounding)
+        for i in range(faces):
+            value, size = domain_b[i], abs(domain_b[i])
+            for k in range(len(point)):
+                value -= domain_A[i, k] * point[k]
+                size += abs(domain_A[i, k] * point[k])
+            error = rounding * size + TINY
+            proved = proved and value > error
+            for c in range(d):
+                g[neurons + i, c] = -domain_A[i, free[c]] / value
+                delta[neurons + i, c] = doubt_of(g[neurons + i, c], 0.0, value, error, rounding)
+        counters[REGIONS] += 1
+        settled = proved
+        if proved and facets_too:
+            settled = settle_cell(region, g, delta, width, bits, listed, rounding, steps, False, state, counters)
+        if not settled:
+            counters[UNSETTLED] += 1
+            out_region[written] = region
+            for q in range(neurons):
+                out_state[written, q] = state[q]
+            out_state[written, neurons] = 1 if proved else 0
+            written += 1
+    return written
+
+
+@njit(**JIT)
+def settle_cell(region, g, delta, width, bits, listed, rounding, steps, every, state, counters):
+    """Settles the OPEN rows of one region as LISTED or REDUNDANT; False where one stays OPEN.
+
+    Row j is 1 + g_j . u, each entry of g known to +-delta; the last rows, beyond those that `state` tells of, are the
+    domain's. With `every` the rows that stay open bound the region too, not only those that are LISTED.
+    """
+    keys, hashes, slots = listed
+    neurons, d = len(state), g.shape[1]
+    total = len(g)
+    rows, doubts = np.empty((total, d)), np.empty((total, d))  # those that bound the region
+    member = np.empty(total, np.int64)
+    m = 0
+    for q in range(total):
+        if q < neurons:
+            if state[q] == OPEN and is_listed(region, q, bits, keys, hashes, slots):
+                state[q] = LISTED
+                counters[FLIPS] += 1
+            if state[q] != LISTED and not (every and state[q] == OPEN):
+                continue
+        member[m] = q
+        for c in range(d):
+            rows[m, c], doubts[m, c] = g[q, c], delta[q, c]
+        m += 1
+    # lengths in units of the nearest rows, by powers of two
+    scale, low, high, reach = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    bounded = True
+    for c in range(d):
+        largest = 0.0
+        for i in range(m):
+            largest = max(largest, abs(rows[i, c]))
+        scale[c] = 2.0 ** -np.floor(np.log2(largest)) if 0.0 < largest < np.inf else 1.0
+        for i in range(m):
+            rows[i, c] *= scale[c]
+            doubts[i, c] = doubts[i, c] * scale[c] + TINY
+        bounded = bounded and width[c] < np.inf
+        reach[c] = width[c] / scale[c]
+        low[c], high[c] = -reach[c], reach[c]
+    settled = apart(member, m, neurons, rows, doubts, d, rounding, state)
+    T = np.zeros((m + 1, d + 1))
+    basic, place, column = np.zeros(m, np.int64), np.zeros(m + d, np.int64), np.zeros(d, np.int64)
+    goal, spread, work = np.zeros(d), np.zeros(d), np.zeros((d, 2 * d))
+    start_dictionary(rows, m, d, T, basic, place, column)
+    if bounded:
+        for t in range(2 * d):
+            c, sign = t >> 1, 1.0 - 2.0 * (t & 1)
+            goal[:] = 0.0
+            goal[c] = sign
+            if minimise(T, m, d, basic, place, column, goal, steps):
+                bound = bound_on_box(T, m, d, column, rows, doubts, goal, spread, reach, rounding) - 1.0
+                bound -= rounding * (1.0 + abs(bound))
+                if sign > 0.0:
+                    low[c] = max(low[c], bound)
+                else:
+                    high[c] = min(high[c], -bound)
+        for c in range(d):
+            reach[c] = max(abs(low[c]), abs(high[c]))
+    for q in range(neurons):
+        if state[q] != OPEN:
+            continue
+        middle, half = 1.0, rounding
+        for c in range(d):
+            goal[c] = g[q, c] * scale[c]
+            spread[c] = delta[q, c] * scale[c] + TINY
+            if bounded:
+                middle += goal[c] * (0.5 * (low[c] + high[c]))
+                half += abs(goal[c]) * (0.5 * (high[c] - low[c]))
+                half += (spread[c] + 8.0 * rounding * abs(goal[c])) * reach[c]
+        if bounded and middle - half * (1.0 + rounding) > rounding * (1.0 + abs(middle)):
+            state[q] = REDUNDANT
+            continue
+        for attempt in range(2):
+            if attempt:  # round-off may have piled up in the dictionary
+                start_dictionary(rows, m, d, T, basic, place, column)
+            if minimise(T, m, d, basic, place, column, goal, steps):
+                if bounded:
+                    bound = bound_on_box(T, m, d, column, rows, doubts, goal, spread, reach, rounding)
+                else:
+                    bound = bound_on_cone(T, m, d, column, rows, doubts, goal, spread, rounding, work)
+                if bound > 0.0:
+                    state[q] = REDUNDANT
+                    break
+        settled = settled and state[q] == REDUNDANT
+    return settled
+
+
+@njit(**JIT)
+def doubt_of(quotient, row_error, value, value_error, rounding):
+    """A bound on |computed - exact| of one entry of a row divided by its value."""
+    doubt = (row_error + abs(quotient) * value_error) / (abs(value) - value_error)
+    return (doubt + rounding * abs(quotient)) * (1.0 + rounding) + TINY
+
+
+@njit(**JIT)
+def apart(member, m, neurons, g, delta, d, rounding, state):
+    """Whether no two neurons' rows can lie on one hyperplane; those that may become OPEN."""
+    settled = True
+    for i in range(m):
+        for j in range(i):
+            if member[i] < neurons and member[j] < neurons:
+                same = True
+                for c in range(d):
+                    room = delta[i, c] + delta[j, c] + rounding * (abs(g[i, c]) + abs(g[j, c]))
+                    same = same and not abs(g[i, c] - g[j, c]) > room
+                if same:
+                    state[member[i]] = OPEN
+                    state[member[j]] = OPEN
+                    settled = False
+    return settled

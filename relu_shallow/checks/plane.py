@@ -1,0 +1,84 @@
+"""In two dimensions: do the exact areas add up to the domain's, and is V - E + F = 1?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from relu_shallow.checks.closure import Closure, exact_cell, lay_out_cells, states_of
+from relu_shallow.checks.counting import free_inputs
+from relu_shallow.checks.exact import Row
+from relu_shallow.checks.facets import LISTED, OPEN
+from relu_shallow.domain import Box, Domain
+from relu_shallow.shallow.table import Table
+
+MOST = 20_000  # regions; each takes about two milliseconds
+
+Corner = tuple[Fraction, Fraction]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The exact area of all regions and of the domain, and the numbers of vertices, edges and regions."""
+
+    area: Fraction
+    of: Fraction
+    vertices: int
+    edges: int
+    regions: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the areas are the same number and Euler's formula for a subdivided disc holds."""
+        return self.area == self.of and self.vertices - self.edges + self.regions == 1
+
+
+def applies(table: Table, domain: Domain) -> str:
+    """Why the check does not apply, in a phrase; empty where it does."""
+    if not isinstance(domain, Box) or int(free_inputs(domain, table.network.inputs).sum()) != 2:
+        return "they are for boxes in two dimensions"
+    return f"{table.regions} regions are many for fractions" if table.regions > MOST else ""
+
+
+def check_plane(table: Table, domain: Box) -> Plane:
+    """Every region as a polygon with rational corners; two regions that share an edge share both its corners."""
+    free = np.flatnonzero(free_inputs(domain, table.network.inputs))
+    (left, low), (right, high) = ([Fraction(float(v)) for v in bound[free]] for bound in (domain.lo, domain.hi))
+    corners: set[Corner] = set()
+    edges: set[frozenset[Corner]] = set()
+    area = Fraction(0)
+    cells = lay_out_cells(table, domain)
+    for region in range(table.regions):
+        cell = exact_cell(cells, region)
+        state = states_of(cells, cell, Closure())
+        polygon: list[Corner] = [(left, low), (right, low), (right, high), (left, high)]
+        for neuron in np.flatnonzero((state == OPEN) | (state == LISTED)).tolist():
+            polygon = clip(polygon, cell.rows[neuron])
+        area += polygon_area(polygon)
+        corners.update(polygon)
+        edges.update(frozenset(pair) for pair in zip(polygon, polygon[1:] + polygon[:1], strict=True))
+    return Plane(area, (right - left) * (high - low), len(corners), len(edges), table.regions)
+
+
+def clip(polygon: Sequence[Corner], row: Row) -> list[Corner]:
+    """The part of a convex polygon where a row is not negative (Sutherland and Hodgman)."""
+    a, b, c = row
+    values = [a * x + b * y + c for x, y in polygon]
+    kept: list[Corner] = []
+    for i, (here, value) in enumerate(zip(polygon, values, strict=True)):
+        (x, y), before = polygon[i - 1], values[i - 1]
+        if value * before < 0:
+            part = before / (before - value)
+            kept.append((x + part * (here[0] - x), y + part * (here[1] - y)))
+        if value >= 0:
+            kept.append(here)
+    return kept
+
+
+def polygon_area(polygon: Sequence[Corner]) -> Fraction:
+    """The area inside corners in order (the shoelace formula)."""
+    pairs = zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
+    return abs(sum((x * v - u * y for (x, y), (u, v) in pairs), Fraction(0))) / 2
