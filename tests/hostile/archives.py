@@ -241,7 +241,8 @@ def nameless(folder):
     data = bytearray(path.read_bytes())
     entry = data.rindex(b"PK\x01\x02")
     size = struct.unpack_from("<H", data, entry + 28)[0]
-    struct.pack_into("<HH", data, entry + 28, 0, size)  # the name becomes the extra field
+    struct.pack_into("<HH", data, entry + 28, 0, size)  # the name becomes an extra field of an unknown kind
+    data[entry + 46 : entry + 46 + size] = struct.pack("<HH", 0x9999, size - 4) + bytes(size - 4)
     path.write_bytes(data)
     return path
 
