@@ -18,6 +18,7 @@ from relu_shallow.network import from_layers
 from relu_shallow.regions.search import enumerate_regions
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import hard_cases
 import hard_networks
 
 
@@ -150,3 +151,17 @@ def test_a_disagreement_is_printed_with_what_repeats_it_and_the_status_is_1(monk
     told = capsys.readouterr().out
     assert f"DISAGREEMENT {sample}: 1 missing" in told
     assert "| slivers | 1 | 3 | 1 | 0 | 0 | 1 |" in told
+
+
+def test_the_page_shows_every_named_network_and_nothing_wrong():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "hard-networks.md").read_text(encoding="utf-8")
+    assert [case.title for case in hard_cases.CASES if f"| {case.title} |" not in page] == []
+    assert "**wrong**" not in page.split("## By name")[1].split("**True count.**")[0]
+    assert [kind for kind in (*KINDS, *DOMAINS) if f"| {kind} |" not in page] == []
+
+
+@pytest.mark.parametrize("case", [case for case in hard_cases.CASES if case.source == "theorem"], ids=lambda c: c.title)
+def test_the_named_networks_have_the_counts_of_their_theorems(case):
+    problem = case.problem()
+    box = list(zip(problem.lo, problem.hi, strict=True)) if problem.bounded else None
+    assert len(regions(problem.layers, box)) == case.count
