@@ -7,6 +7,7 @@ import json
 import random
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 LARGE = (1 << 31, 1 << 40, 1 << 63, -(1 << 63), 1 << 70, 1e300, float("inf"), float("nan"))
@@ -73,7 +74,7 @@ def _change(tree: list[Any], chance: random.Random) -> None:
     copied = json.loads(json.dumps(other[source]))
     kind = chance.randrange(5)
     if kind == 0:
-        owner[key] = chance.choice(ODD)
+        owner[key] = deepcopy(chance.choice(ODD))
     elif kind == 1:
         owner[key] = copied
     elif kind == 2 and owner is not tree:
@@ -85,7 +86,7 @@ def _change(tree: list[Any], chance: random.Random) -> None:
     elif isinstance(owner[key], str):
         owner[key] = _plain(owner[key].encode(), 200).decode("latin1")
     else:
-        owner[key] = chance.choice(ODD)
+        owner[key] = deepcopy(chance.choice(ODD))
 
 
 # --- zip archives -----------------------------------------------------------------------------------------------
