@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Timer
 
 import numpy as np
 
-from relu_shallow.domain import Box, WholeSpace
+from relu_shallow.checks.closure import check_closure
+from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.network import from_layers
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
+from relu_shallow.shallow.table import ShallowNetwork
 
 READING = 2.0  # seconds; the cache is read in well under one, so what takes longer compiles
 
@@ -23,13 +26,27 @@ def ensure_compiled(announce: Callable[[str], None], *, bounded: bool = True) ->
     `announce` is told when it turns out to be a compilation.
     """
     start = time.perf_counter()
-    notice = Timer(READING, announce, ("compiling the search for this machine, once; this takes about 20 s",))
-    notice.daemon = True
-    notice.start()
-    try:
+    with _told(announce, "compiling the search for this machine, once; this takes about 20 s"):
         one = np.ones((1, 1))
         network = from_layers([(one, np.zeros(1)), (one, -np.ones(1)), (one, np.zeros(1))])
         shallow_network(enumerate_regions(network, Box(-2.0, 2.0) if bounded else WholeSpace()))
+    return time.perf_counter() - start
+
+
+def ensure_check_compiled(shallow: ShallowNetwork, announce: Callable[[str], None]) -> None:
+    """Compiles the exact check, or loads it from its cache; `announce` is told when it is a compilation."""
+    with _told(announce, "compiling the exact check for this machine, once; this takes about 15 s"):
+        for table in shallow.tables:
+            check_closure(table, fit(shallow.domain, table.network.inputs), np.arange(0))
+
+
+@contextmanager
+def _told(announce: Callable[[str], None], message: str) -> Iterator[None]:
+    """Tells the message where what is inside takes longer than reading a cache."""
+    notice = Timer(READING, announce, (message,))
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
     finally:
         notice.cancel()
-    return time.perf_counter() - start

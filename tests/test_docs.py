@@ -156,7 +156,7 @@ def test_every_command_is_shown_somewhere_in_the_pages():
 
 @pytest.mark.parametrize("line", [
     "relu-shallow convert", "relu-shallow convert m.onnx --domian all", "relu-shallow konvert m.onnx",
-    "relu-shallow explain m.onnx d.csv --method best", "relu-shallow verify s --exact",
+    "relu-shallow explain m.onnx d.csv --method best", "relu-shallow verify s --exactly",
 ])  # fmt: skip
 def test_a_wrong_command_would_be_noticed(line):
     (words,) = commands(line)

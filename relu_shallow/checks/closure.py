@@ -159,7 +159,7 @@ def settled(
         written = settle_regions(piece, *arguments, out_region, out_state, counters, control)
         return out_region[:written], out_state[:written], counters
 
-    pieces = [regions[start : start + PIECE] for start in range(0, len(regions), PIECE)]
+    pieces = [regions[start : start + PIECE] for start in range(0, max(len(regions), 1), PIECE)]  # of none: compiles
     with ThreadPoolExecutor(workers) as pool:
         try:
             for out_region, out_state, counters in pool.map(work, pieces):

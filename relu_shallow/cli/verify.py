@@ -39,7 +39,7 @@ def command(
     """
     from relu_shallow.certify import verify
     from relu_shallow.cli import DONE, NO
-    from relu_shallow.cli.output import print_json
+    from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import progress_of
     from relu_shallow.cli.tables import say_how_matched
     from relu_shallow.data import match_columns, read_table
@@ -53,6 +53,10 @@ def command(
         table = read_table(data, **options)
         rows = match_columns(table, converted.network.feature_names)
         say_how_matched(table, converted.network.feature_names)
+    if exact:
+        from relu_shallow.compilation import ensure_check_compiled
+
+        ensure_check_compiled(converted, say)
     with progress_of("region", ADVICE) as progress:
         result = verify(converted, original, rows, exact=exact, sample=sample, workers=workers, progress=progress)
     if as_json:

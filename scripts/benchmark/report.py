@@ -16,10 +16,13 @@ from benchmark.start import Start
 from benchmark.systems import SYSTEMS
 
 BASELINE = "straightforward"
+UNCERTIFIED = "uncertified"
+COST = 1.3  # what certification may cost, as a factor, on ordinary networks
 MEASURED = "kernel"  # the system that the targets are about
 
 HOW = """\
-**The systems.** *relu-shallow*: this project's search, its kernel compiled beforehand. *straightforward*: the same
+**The systems.** *relu-shallow*: this project's search, its kernel compiled beforehand; *not certified*: with
+`--no-certify`, where errors are estimated and nothing is decided exactly. *straightforward*: the same
 depth-first search with one `scipy.optimize.linprog` (HiGHS) call per test (`relu_shallow.regions.plain`).
 *all 2^N patterns*: every activation pattern tried by one `linprog` call, as readers describe the paper (up to 16
 neurons). *relucent*: the public package, breadth-first over the cells that meet the box, one worker process, without
@@ -104,11 +107,20 @@ def _targets(tables: dict[str, Rows | str], start: Sequence[Start]) -> str:
             for target in CASES[name].targets:
                 value = row if isinstance(row, str) else METRICS[target.metric](getattr(row, target.metric))
                 lines.append([CASES[name].title, value, target.what, _verdict(_met(row, target))])
+            lines += _cost(CASES[name].title, row, rows.get(UNCERTIFIED))
     lines += [[item.title, seconds(item.seconds), f"under {item.target:g} s", _verdict(item.seconds < item.target)]
               for item in start]  # fmt: skip
     if not lines:
         return ""
     return "## Targets\n\n" + _markdown(["what (one thread)", "measured", "target", "verdict"], lines)
+
+
+def _cost(title: str, row: Row | str, uncertified: Row | str | None) -> list[list[str]]:
+    """What certification costs, where both runs are complete and long enough to be compared."""
+    if not (isinstance(row, Row) and isinstance(uncertified, Row) and row.complete and uncertified.complete):
+        return []
+    ratio = row.seconds / uncertified.seconds
+    return [[f"Certification: {title}", f"{ratio:.2f} times", f"at most {COST} times", _verdict(ratio <= COST)]]
 
 
 def _met(row: Row | str, target: Target) -> bool:

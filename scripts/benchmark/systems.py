@@ -45,7 +45,7 @@ class System:
     refuses: Callable[[Problem], str]
 
 
-def kernel(problem: Problem, limit: float, workers: int = 1) -> Run:
+def kernel(problem: Problem, limit: float, workers: int = 1, *, certify: bool = True) -> Run:
     """This project, its kernel compiled beforehand."""
     from relu_shallow.compilation import ensure_compiled
     from relu_shallow.network import from_layers
@@ -53,11 +53,16 @@ def kernel(problem: Problem, limit: float, workers: int = 1) -> Run:
 
     network, domain = from_layers(problem.layers), _domain(problem)
     ensure_compiled(lambda message: None, bounded=problem.bounded)  # noqa: ARG005
-    return lambda: _outcome(enumerate_regions(network, domain, workers=workers, time_limit=limit))
+    return lambda: _outcome(enumerate_regions(network, domain, workers=workers, time_limit=limit, certify=certify))
 
 
 def kernel_on_two_threads(problem: Problem, limit: float) -> Run:
     return kernel(problem, limit, workers=2)
+
+
+def kernel_uncertified(problem: Problem, limit: float) -> Run:
+    """The same with errors estimated, not bounded, and nothing decided exactly."""
+    return kernel(problem, limit, certify=False)
 
 
 def straightforward(problem: Problem, limit: float) -> Run:
@@ -177,6 +182,7 @@ def _needs_few_neurons(problem: Problem) -> str:
 SYSTEMS: dict[str, System] = {
     "kernel": System("relu-shallow, 1 thread", kernel, _takes_all),
     "kernel-2": System("relu-shallow, 2 threads", kernel_on_two_threads, _takes_all),
+    "uncertified": System("relu-shallow, not certified", kernel_uncertified, _takes_all),
     "straightforward": System("straightforward", straightforward, _needs_a_box),
     "every-pattern": System("all 2^N patterns", every_pattern, _needs_few_neurons),
     "relucent": System("relucent", relucent, _takes_all),

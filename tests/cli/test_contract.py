@@ -50,6 +50,9 @@ def test_convert_reports_what_the_contract_lists(folder, tmp_path):
     report = run_json("convert", folder / "model.onnx", "-o", tmp_path / "a", "--domain", "box:-1,1")
     assert {"regions", "complete", "level", "certified", "neurons", "inputs", "outputs", "half_spaces", "lps",
             "seconds", "modules", "output"} <= set(report)  # fmt: skip
+    assert report["certified"] is True
+    assert report["certificate"]["open"] == 0
+    assert sum(report["certificate"].values()) >= 2 * report["regions"] - 1  # regions, and the cuts between them
     assert set(report["seconds"]) == {"load", "compile", "enumerate", "store", "total"}
     assert report["modules"] == [report["regions"]]
     assert report["complete"] is True
@@ -107,6 +110,16 @@ def test_what_is_required_and_reached_exits_0(folder, tmp_path):
         assert result.exit_code == (0 if reached >= rank else 1)
 
 
+def test_without_certification_nothing_is_claimed(folder, tmp_path):
+    report = run_json("convert", folder / "model.onnx", "-o", tmp_path / "a", "--no-certify")
+    proved = run_json("convert", folder / "model.onnx", "-o", tmp_path / "b")
+    assert (report["level"], report["certified"]) == ("uncertified", False)
+    assert (proved["level"], proved["certified"]) == ("certified", True)
+    assert report["regions"] == proved["regions"]  # nothing here is near to being degenerate
+    arguments = ("convert", folder / "model.onnx", "-o", tmp_path / "c", "--no-certify", "--require")
+    assert [run(*arguments, level).exit_code for level in ("complete", "witnessed")] == [0, 1]
+
+
 @pytest.mark.parametrize("lp", ["highs", "cvxpy"])
 def test_the_reference_backends_find_the_same_regions(folder, tmp_path, lp):
     counts = [
@@ -135,6 +148,12 @@ def test_verify_says_yes_with_0_and_no_with_1(folder, converted, tmp_path):
     assert report["ok"] is True
     assert report["checks"]
     assert all(set(check) >= {"name", "ok", "detail"} and check["ok"] is True for check in report["checks"])
+    exact = run_json("verify", converted, "--exact", "--workers", "1")
+    assert {"each region is real, proved", "none is missing, proved"} <= {check["name"] for check in exact["checks"]}
+    assert "every region is real and none is missing, both proved" in run("verify", converted, "--exact").stdout
+    assert "sampled" in run("verify", converted, "--exact", "--sample", "3").stdout
+    assert "--exact" in run("verify", converted).stdout
+    assert run("verify", converted, "--sample", "3").exit_code == 2
     other = write_onnx(tmp_path / "other.onnx", random_layers(3, 5, 4, 2, seed=4))
     result = run("verify", converted, "--model", other, "--json")
     assert result.exit_code == 1
