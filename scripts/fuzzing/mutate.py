@@ -24,7 +24,7 @@ Mutator = Callable[[bytes, int, int], bytes]
 def _plain(data: bytes, most: int) -> bytes:
     import atheris
 
-    return atheris.Mutate(data, most)
+    return atheris.Mutate(data[:most], most)
 
 
 def _or_plain(change: Callable[[bytes, random.Random, int], bytes]) -> Mutator:

@@ -157,7 +157,7 @@ def test_without_trust_pytorch_never_sees_the_file(tmp_path, monkeypatch):
     torch.save(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)), tmp_path / "m.pt")
     written(tmp_path / "bad.pt", {"x": payloads(tmp_path / "marker")["system"]}, "zip")
 
-    class Seen(Exception):
+    class Seen(Exception):  # noqa: N818
         pass
 
     def seen(*args, **kwargs):
