@@ -119,7 +119,7 @@ def _prove(shallow: ShallowNetwork) -> ShallowNetwork:
     if not shallow.completeness.complete:
         say("the list is partial, so no proof that none is missing is kept")
         return shallow
-    with progress_of("leaf of the proof", PROOF_ADVICE) as progress:
+    with progress_of("proved cell", PROOF_ADVICE) as progress:
         return with_proof(shallow, progress)
 
 

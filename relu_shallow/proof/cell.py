@@ -20,6 +20,7 @@ from relu_shallow.regions.kernel import COUNTERS
 Row = Sequence[int]
 Terms = list[tuple[Any, int]]  # weights (floats that float32 holds, or fractions) with the numbers of rows
 Corner = tuple[np.ndarray, np.ndarray]  # a vertex and its basis
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Cell:
@@ -32,12 +33,22 @@ class Cell:
         most = 1 + 2 * d + domain_rows + network.neurons
         self.d, self.first = d, 1 + 2 * d
         self.limits = search_limits(network, d, most)
-        self.AT, self.b, self.slack, self.norms = np.zeros((padded(d), most)), np.zeros(most), np.zeros(most), np.ones(most)
+        self.AT, self.b, self.slack, self.norms = (
+            np.zeros((padded(d), most)),
+            np.zeros(most),
+            np.zeros(most),
+            np.ones(most),
+        )
         for axis in range(d):
             self.AT[axis, 1 + 2 * axis], self.AT[axis, 2 + 2 * axis] = 1.0, -1.0
         self.b[1 : self.first] = 1.0
         self.y, self.basis, self.binv = -np.ones(d), 1 + 2 * np.arange(d), np.eye(d)
-        self.price, self.edge, self.denom, self.ratio = np.zeros(d + 1), np.zeros(padded(d)), np.zeros(most), np.zeros(most)
+        self.price, self.edge, self.denom, self.ratio = (
+            np.zeros(d + 1),
+            np.zeros(padded(d)),
+            np.zeros(most),
+            np.zeros(most),
+        )
         self.scratch, self.counters = np.zeros((d + 1, 2 * d + 2)), np.zeros(COUNTERS, np.int64)
         self.rows: list[Row] = []
         self.corner: Corner | None = None
@@ -91,7 +102,7 @@ class Cell:
 
         They are worth it where they decide the sign of more neurons of a layer, by its `rows`, than they are long.
         """
-        scaled = np.array([unit(row)[0] for row in rows if any(row[:-1])])
+        scaled = np.array([unit(row)[0] for row in rows if any(row[:-1])]).reshape(-1, self.d + 1)
         narrow = np.array(box, dtype=float).reshape(self.d, 2) / UNIT
         before = undecided(scaled, narrow)
         if before == 0 or not self._stand():
@@ -127,8 +138,10 @@ class Cell:
 
     def _settle(self) -> None:
         """Computes the vertex of the basis afresh."""
-        self.sure = bool(refactor(self.AT, self.b, self.slack, self.y, self.basis, self.binv, self._count, self.d, self.scratch))
-        self.sure = self.sure and self.slack[: self._count].min() > -self.limits[11]
+        self.sure = bool(
+            refactor(self.AT, self.b, self.slack, self.y, self.basis, self.binv, self._count, self.d, self.scratch)
+        )
+        self.sure = self.sure and bool(self.slack[: self._count].min() > -self.limits[11])
 
     @property
     def _count(self) -> int:
@@ -139,7 +152,8 @@ class Cell:
         self.slack[self.basis] = 0.0
         result = climb(
             self.AT, self.b, self.slack, self.y, self.basis, self.binv, self._count, self.d, line[:-1].copy(),
-            float(line[-1]), target, self.price, self.edge, self.denom, self.ratio, self.scratch, self.counters, self.limits,
+            float(line[-1]), target, self.price, self.edge, self.denom, self.ratio, self.scratch, self.counters,
+            self.limits,
         )  # fmt: skip
         self.sure = result in (OPTIMAL, REACHED)
         return result
@@ -147,10 +161,10 @@ class Cell:
     def _terms(self, norm: float, rounded: Any) -> Terms | None:
         """The dual solution of the last climb, for rows of size about 1; the box's faces need no weights."""
         terms = []
-        for price, index in zip(self.price.tolist(), self.basis.tolist()):
+        for price, index in zip(self.price[: self.d].tolist(), self.basis.tolist(), strict=True):
             if price < 0.0 and index >= self.first:
                 weight = -price * norm / float(self.norms[index])
-                if not np.isfinite(weight) or weight > _LARGEST:
+                if not np.isfinite(weight) or weight > LARGEST:
                     return None
                 terms.append((rounded(weight), index - self.first))
         return [term for term in terms if term[0] > 0]
@@ -180,17 +194,18 @@ class Cell:
         """The weights at the vertex where a row is largest, exactly."""
         prices = np.array(row[:-1], dtype=object).dot(top.inverse)
         return [
-            (Fraction(-int(price) * _size(self.rows[index - self.first]), top.denominator * _size(row)), index - self.first)
-            for price, index in zip(prices, top.basis)
+            (
+                Fraction(-int(price) * _size(self.rows[index - self.first]), top.denominator * _size(row)),
+                index - self.first,
+            )
+            for price, index in zip(prices, top.basis, strict=True)
             if price and index >= self.first
         ]
 
 
 def _single(weight: float) -> float:
+    """A weight in the precision of the file."""
     return float(np.float32(weight))
-
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def _size(row: Row) -> int:
@@ -208,8 +223,6 @@ def unit(row: Row) -> tuple[Float[np.ndarray, " d_plus_1"], float]:
 
 def undecided(lines: Float[np.ndarray, "rows d_plus_1"], box: Float[np.ndarray, "d 2"]) -> int:
     """How many of the rows take both signs on a box."""
-    if len(lines) == 0:
-        return 0
     middle, half = box.mean(axis=1), (box[:, 1] - box[:, 0]) / 2
     return int((np.abs(lines[:, :-1] @ middle + lines[:, -1]) < np.abs(lines[:, :-1]) @ half).sum())
 

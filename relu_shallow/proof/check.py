@@ -47,9 +47,9 @@ def network(shapes: list[Any], inputs: int, values: Any) -> list[Layer]:
         if shape:  # compressed sparse rows
             ends = [*values(W + ".indptr")]
             cells = zip((j for j in range(len(bias)) for _ in range(ends[j], ends[j + 1])), values(W + ".indices"))
-        entries = [*zip(cells, values(W + ".data" * bool(shape)), strict=True)]
-        entries += [((j, -1), b) for j, b in enumerate([*bias, 1])]
-        columns: dict[int, list[Any]] = {k: [] for k in [*range(width), -1]}
+        entries: list[Any] = [*zip(cells, values(W + ".data" * bool(shape)), strict=True)]
+        entries += [((j, None), b) for j, b in enumerate([*bias, 1])]
+        columns: dict[Any, list[Any]] = {k: [] for k in [*range(width), None]}
         for ((j, k), _), number in zip(entries, whole(v for _, v in entries), strict=True):
             columns[k] += [(j, number)] if number else []
         both = whole([*values(f"network.gate.{i}.inactive"), *values(f"network.gate.{i}.active"), 1])
@@ -63,19 +63,19 @@ def charts(center: list[Any], scale: list[Any], half_spaces: list[Any], bounded:
     n = len(center)
     axes = [k for k in range(n) if scale[k] > 0] + [n]  # a fixed input takes no coordinate
     for axis, sign in [(n, 1), *product(range(0 if bounded else n), (-1, 1))]:
-        t = [k in (axis, n) for k in axes]  # beyond a face, all twice: x0 = t, x' = center t + scale u, u_axis = sign
-        u = [[(1 + (axis < n)) * (sign * (k == n) if i == axis else k == i) for k in axes] for i in range(n)]
+        t: Any = [k in (axis, n) for k in axes]  # beyond a face, twice: x0 = t, x' = center t + scale u, u_axis = sign
+        u: Any = [[(1 + (axis < n)) * (sign * (k == n) if i == axis else k == i) for k in axes] for i in range(n)]
         flat = whole(c * a + s * b for c, s, row in [*zip(center, scale, u), (1, 0, t)] for a, b in zip(t, row))
         rows = [flat[at : at + len(axes)] for at in range(0, len(flat), len(axes))]
         own = [whole(sum(map(mul, h, column)) for column in zip(*rows, strict=True)) for h in half_spaces]
         yield rows, [row for row in own if any(row)], axis, sign
 
 
-def enter(layer: Layer, below: list[Any], bits: Any, old: Entered | None, box: list[Any]) -> Entered:
+def enter(layer: Layer, below: list[Any], bits: Any, old: Entered, box: list[Any]) -> Entered:
     """A layer's rows: columns times slopes times rows below; from its rows before where only slopes changed."""
     factors = [pair[bit] for pair, bit in zip(layer.slopes, [*bits, 0], strict=True)]
     rows, was = [[0] * len(below[0])] * (len(layer.switching) + 1), [0] * len(factors)
-    if old and old.below is below:
+    if old.below is below:
         rows, was = list(old.rows), old.factors
     for column, new, gone, row in zip(layer.columns, factors, was, below, strict=True):
         moved = [(new - gone) * v for v in row]
@@ -96,7 +96,7 @@ def highest(terms: Any, box: list[Any]) -> tuple[int, int]:
 def walk(layers: list[Layer], chart: list[Any], domain: list[Any], steps: Any) -> Any:
     """The leaves of a chart's tree, which grows as `steps` says (a prover that works it out walks here too)."""
     places, d = [(i, j) for i, layer in enumerate(layers) for j in range(len(layer.switching))], len(chart[0]) - 1
-    on, rows, path = [], list(domain), [None] * len(layers)  # the pattern so far, the cell's rows, the layers entered
+    on, rows, path = bytearray(), list(domain), [Entered(0, 0, 0, 0)] * len(layers)  # pattern so far, cell's rows, ...
     todo: list[Any] = [(0, len(rows), [])]  # the active branches still to be taken
     while todo:
         q, count, branch = todo.pop()
@@ -130,7 +130,7 @@ def walk(layers: list[Layer], chart: list[Any], domain: list[Any], steps: Any) -
 def check(about: Any, values: Any, steps: Any, tell: Any) -> str:
     """What is proved, the trees growing as `steps` says; raises Unproved where something is not."""
     n, kind, leaves = len(about["network"]["feature_names"]), about["domain"], 0
-    names = "domain.lo domain.hi domain.A domain.b proof.center proof.scale".split()
+    names = ("domain.lo", "domain.hi", "domain.A", "domain.b", "proof.center", "proof.scale")
     lo, hi, A, b, center, scale = ([*map(Fraction, values(name))] for name in names)
     if kind == "box":
         center, scale = ([(h + sign * a) / 2 for a, h in zip(lo, hi, strict=True)] for sign in (1, -1))

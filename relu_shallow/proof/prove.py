@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,17 @@ from relu_shallow.domain import Box, Domain, fit
 from relu_shallow.errors import OutputError
 from relu_shallow.network import Network
 from relu_shallow.proof import check
-from relu_shallow.proof.cell import Cell, Terms
+from relu_shallow.proof.cell import Cell, Corner, Terms
 from relu_shallow.regions.charts import Chart, charts_of
 from relu_shallow.regions.kernel import COUNTERS
 from relu_shallow.regions.partition import sort_order, unpack
+from relu_shallow.regions.task import Node, root, run
 from relu_shallow.regions.task import lay_out as lay_out_search
-from relu_shallow.regions.task import root, run
 from relu_shallow.shallow.layout import lay_out
 from relu_shallow.shallow.table import ShallowNetwork
 
 BATCH = 1 << 16  # regions that the search lists at a time
+MOST_ROWS = (1 << 16) - 1  # in a cell: their numbers are kept in 16 bits
 
 
 def with_proof(shallow: ShallowNetwork, progress: Callable[[int], None] | None = None) -> ShallowNetwork:
@@ -67,7 +69,8 @@ def chart_leaves(
         return unpack(bits, network.neurons)
     problem = lay_out_search(network, domain, chart)
     start = root(problem, chart.dimension)
-    found, nodes = [bits[:0]], () if start is None else (start,)
+    found = [bits[:0]]
+    nodes: tuple[Node, ...] = () if start is None else (start,)
     control, counters = np.zeros(1, np.int64), np.zeros(COUNTERS, np.int64)
     while nodes:
         batches, nodes = run(problem, nodes, BATCH, control, counters)
@@ -81,11 +84,11 @@ class Prover:
 
     def __init__(self, network: Network, charts: Iterator[np.ndarray], tell: Callable[[int], None]) -> None:
         self.network, self.charts, self.tell = network, charts, tell
-        self.codes, self.counts, self.rows = bytearray(), array("H"), array("H")
-        self.weights, self.exact = array("f"), []
-        self.leaves, self.low, self.high = np.zeros((0, 0), bool), 0, 0
-        self.waiting: list[Any] = []
-        self.cell: Cell | None = None
+        self.codes, self.counts, self.rows, self.weights = bytearray(), array("H"), array("H"), array("f")
+        self.exact: list[str] = []
+        self.cell: Cell | None = None  # None before the first chart and between charts
+        self.leaves, self.low, self.high = np.zeros((0, 0), bool), 0, 0  # the chart's, and those below the walk's node
+        self.waiting: list[tuple[int, int, Corner | None]] = []  # leaves below active branches left for later
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is kept, by name."""
@@ -100,20 +103,21 @@ class Prover:
     def leaf(self, done: int) -> None:
         """The walk has come to a leaf, and goes on from the last node left behind."""
         self.tell(done)
-        if self.waiting:
+        if self.waiting and self.cell:
             self.low, self.high, vertex = self.waiting.pop()
             self.cell.move(vertex)
         else:
-            self.cell = None  # the chart is done
+            self.cell = None
 
     def __call__(self, entered: check.Entered, q: int, row: Any, rows: list) -> Any:
         """The step at a neuron of the walk, or (row None) at the entry of a layer."""
-        if self.cell is None:
-            self.leaves = next(self.charts)
-            self.low, self.high = 0, len(self.leaves)
-            self.cell = Cell(len(entered.box), self.network, len(rows))
-        self.cell.hold(rows)
-        step, lists = self._bounds(entered) if row is None else self._step(entered, q, row)
+        cell = self.cell = self.cell or self._next_chart(len(entered.box), len(rows))
+        cell.hold(rows)
+        if row is None:
+            lists = cell.bounds(entered.rows[:-1], entered.box)
+            step = check.BOUNDS if lists else check.INACTIVE
+        else:
+            step, lists = self._step(cell, entered.box, q, row)
         self.codes.append(step)
         for terms in lists:
             self.counts.append(len(terms))
@@ -121,29 +125,37 @@ class Prover:
                 self.rows.append(index)
                 self.weights.append(weight if isinstance(weight, float) else np.nan)
                 if not isinstance(weight, float):
-                    self.exact.append(str(weight))
+                    self.exact.append(written(weight))
         return step, lists
 
-    def _bounds(self, entered: check.Entered) -> tuple[int, list[Terms]]:
-        """Bounds of the cell, where they settle enough neurons of the layer to be worth their room."""
-        lists = self.cell.bounds(entered.rows[:-1], entered.box)
-        return (check.BOUNDS, lists) if lists else (check.INACTIVE, [])
+    def _next_chart(self, d: int, rows: int) -> Cell:
+        if rows + self.network.neurons > MOST_ROWS:
+            raise OutputError(f"a proof is kept for at most {MOST_ROWS:,} neurons and half-spaces of the domain")
+        self.leaves = next(self.charts)
+        self.low, self.high = 0, len(self.leaves)
+        return Cell(d, self.network, rows)
 
-    def _step(self, entered: check.Entered, q: int, row: list[int]) -> tuple[int, list[Terms]]:
-        if self.low == self.high:
-            terms = self.cell.contradiction()
+    def _step(self, cell: Cell, box: list[Any], q: int, row: list[int]) -> tuple[int, list[Terms]]:
+        if self.low == self.high:  # only at the root: the domain has no interior in this chart
             self.cell = None
-            return check.EMPTY, [terms]
+            return check.EMPTY, [cell.contradiction()]
         middle = self.low + int(np.searchsorted(self.leaves[self.low : self.high, q], True))
         if self.low < middle < self.high:
-            inactive, active = self.cell.part(row)
-            self.waiting.append((middle, self.high, active))
+            below, above = cell.part(row)
+            self.waiting.append((middle, self.high, above))
             self.high = middle
-            self.cell.move(inactive)
+            cell.move(below)
             return check.BOTH, []
         active = middle == self.low
         away = [-v for v in row] if active else row
-        if check.highest([(1, away)], entered.box)[0] <= 0:
+        if check.highest([(1, away)], box)[0] <= 0:
             return (check.ACTIVE if active else check.INACTIVE), []
-        terms = self.cell.refute(away, entered.box)
-        return (check.ACTIVE_BY if active else check.INACTIVE_BY), [terms]
+        return (check.ACTIVE_BY if active else check.INACTIVE_BY), [cell.refute(away, box)]
+
+
+def written(weight: Fraction) -> str:
+    """A fraction as the checker reads it."""
+    try:
+        return str(weight)
+    except ValueError as error:  # Python writes and reads at most some thousand digits
+        raise OutputError("an exact weight of the proof is too long to be kept") from error
