@@ -12,8 +12,8 @@ from relu_shallow.compilation import ensure_compiled
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.load import load_network
-from relu_shallow.proof.prove import with_proof
 from relu_shallow.machine import usable_cores
+from relu_shallow.proof.prove import with_proof
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
