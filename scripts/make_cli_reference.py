@@ -22,7 +22,8 @@ bad input, with one message; 130 interrupted; 143 terminated. An interrupted or 
 or the new one.
 
 In `convert --json`, `seconds` has `load` (the model and the domain), `compile` (the kernel: compiling it on first use,
-else loading it), `enumerate` (the search), `store` (making the table and writing it) and `total`.
+else loading it), `enumerate` (the search), `store` (making the table and writing it) and `total`; with `--proof` also
+`prove`. `proof` is the size of the proof kept, in bytes (0: none).
 """
 
 
