@@ -183,9 +183,11 @@ def refused(process: subprocess.Popen, out: Path, place: Workplace, name: str) -
     """Asserts that a command ended with status 2 and one line, and changed nothing."""
     stdout, stderr = process.communicate(timeout=PATIENCE)
     told = f"{name}: status {process.returncode}, stderr {stderr!r}"
+    # on a busy machine even reading the compiler's cache is announced
+    lines = [line for line in stderr.splitlines() if not line.startswith("relu-shallow: compiling")]
     assert process.returncode == 2, told
-    assert len(stderr.splitlines()) == 1, told
-    assert stderr.startswith("relu-shallow: "), told
+    assert len(lines) == 1, told
+    assert lines[0].startswith("relu-shallow: "), told
     assert "could not be written" in stderr or "cannot be written" in stderr, told
     assert stdout == "", told
     assert hidden(out) == [], f"{name}: {hidden(out)} left"
@@ -245,7 +247,7 @@ def lost(place: Workplace, rng: np.random.Generator) -> str:
         check_new(place, place.folder)
         return "done before"
     assert result.exit_code == 2, (result.exit_code, result.output, repr(result.exception))
-    lines = result.stderr.splitlines()
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("relu-shallow: compiling")]
     assert len(lines) == 1, lines
     assert lines[0].startswith("relu-shallow: there is not enough memory"), lines
     changed = [other for other, content in place.old.items() if (place.folder / other).read_bytes() != content]
