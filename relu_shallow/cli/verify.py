@@ -43,6 +43,7 @@ def command(
     from relu_shallow.cli.progress import progress_of
     from relu_shallow.cli.tables import say_how_matched
     from relu_shallow.data import match_columns, read_table
+    from relu_shallow.errors import printable
     from relu_shallow.load import load_network
     from relu_shallow.shallow.store import load_shallow
 
@@ -64,9 +65,9 @@ def command(
         print_json({"ok": result.ok, "checks": checks, "left_out": result.left_out})
     else:
         for check in result.checks:
-            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {printable(check.detail)}")
         for reason in result.left_out:
-            click.echo(f"--    left out: {reason}")
+            click.echo(f"--    left out: {printable(reason)}")
         how = LOOKED if not exact or not converted.completeness.complete else PROVED if sample is None else SAMPLED
         click.echo(EQUAL + how if result.ok else "the two are NOT the same function")
     return DONE if result.ok else NO

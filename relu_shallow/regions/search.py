@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from relu_shallow.domain import Domain, Polytope, WholeSpace, fit
-from relu_shallow.errors import DomainError
+from relu_shallow.errors import DomainError, ModelError
 from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.kernel import LPS, PIVOTS
 from relu_shallow.network import Network
@@ -32,6 +32,8 @@ NO_INTERIOR = (
     "the domain has no interior: it is empty, or flat (then write it in coordinates of its own affine hull, "
     "or, if it is a box with equal bounds, give it as a box)"
 )
+
+WEIGHTS = 1 << 28  # numbers in all weight matrices written out, as the kernel keeps them: two gigabytes
 
 Progress = Callable[[int], None]
 Running = dict[Future[tuple[list[Batch], tuple[Node, ...]]], "Task"]
@@ -84,6 +86,7 @@ def enumerate_regions(
     if max_regions is not None and max_regions < 1:
         raise DomainError(f"at least one region must be allowed, got a limit of {max_regions}")
     start = time.perf_counter()
+    _check_size(network)
     charts = charts_of(network, domain)
     check_range(network, max(chart.reach for chart in charts))
     if network.neurons == 0 or charts[0].dimension == 0:
@@ -95,6 +98,14 @@ def enumerate_regions(
         raise DomainError(NO_INTERIOR)
     complete = _work(list(roots), max(1, workers), budget, progress)
     return _merge(network, domain, roots, complete, budget, start)
+
+
+def _check_size(network: Network) -> None:
+    """Raises ModelError where the weights, written out in full, would not leave room for the search."""
+    numbers = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
+    if numbers > WEIGHTS:
+        raise ModelError(f"the network's weight matrices hold {numbers:,} numbers once written out in full, and the "
+                         f"search takes up to {WEIGHTS:,}; convert a narrower part of it")  # fmt: skip
 
 
 def _roots(network: Network, domain: Domain, charts: Sequence[Chart], *, certify: bool) -> list[Task]:

@@ -200,3 +200,16 @@ def test_inscribed_balls_of_the_whole_space_are_the_largest_ones():
     assert sorted(strip.radii)[0] == pytest.approx(1 / np.sqrt(8))
     far = from_layers([(np.eye(1), np.array([-1e9])), (np.eye(1), np.array([-3.0])), (np.eye(1), np.zeros(1))])
     assert sorted(enumerate_regions(far, WholeSpace()).radii) == [pytest.approx(1.5), np.inf, np.inf]
+
+
+def test_a_network_too_wide_to_be_written_out_is_refused():
+    from scipy.sparse import eye_array
+
+    from relu_shallow.errors import ModelError
+    from relu_shallow.network import Affine, Gate, Network
+
+    n = 20_000
+    wide = Network((Affine(eye_array(n, format="csr"), np.zeros(n)), Affine(np.ones((1, n)), np.zeros(1))),
+                   (Gate.relu(n),))  # fmt: skip
+    with pytest.raises(ModelError, match="400,020,000 numbers once written out"):
+        enumerate_regions(wide, Box(-1.0, 1.0))
