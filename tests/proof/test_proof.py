@@ -303,6 +303,56 @@ def test_a_proof_of_one_list_proves_no_other(proved, tmp_path):
     assert altered(tmp_path / "s", borrow, tmp_path / "t")[0] == 1
 
 
+def test_bounds_are_those_that_the_weights_prove():
+    """Two layers of one neuron each: z = y, then z = 2 relu(y) - 1, told apart at the entry of the second layer."""
+    layer = check.Layer([[(0, 1)], [(1, 1)]], [(1, 1)] * 2, [True])
+    second = check.Layer([[(0, 2)], [(0, -1), (1, 1)]], [(0, 1), (1, 1)], [True])
+    boxes = []
+
+    def steps(given):
+        def step(entered, q, row, rows):
+            if row is None:
+                return (check.BOUNDS, given) if q == 1 else (check.INACTIVE, [])
+            boxes.append(list(entered.box))
+            return check.BOTH, []
+
+        return step
+
+    one = check.UNIT
+    # the rows are y >= 0 and -y >= 0, halved to a size below one: twice that row is needed to cancel y
+    for given, active in [
+        ([[(2.0, 0)], []], (0, one)),
+        ([[(4.0, 0)], []], (-one, one)),
+        ([[(1.0, 0)], []], (-one // 2, one)),
+    ]:
+        boxes.clear()
+        list(check.walk([layer, second], [[1, 0], [0, 1]], [], steps(given)))
+        assert boxes == [[(-one, one)], [(-one, one)], [active]]
+
+
+@pytest.mark.parametrize(
+    ("step", "weights"),
+    [
+        (check.EMPTY, []),
+        (check.EMPTY, [(0.0, 0)]),
+        (check.EMPTY, [(-1.0, 0)]),
+        (check.EMPTY, [(1.0, 0)]),
+        (check.INACTIVE_BY, [(-1.0, 0)]),  # were it taken, y - y <= 0 would prove y <= 0
+        (check.ACTIVE_BY, [(0.5, 0)]),
+        (check.INACTIVE, []),
+    ],
+)
+def test_a_neuron_that_takes_both_signs_loses_no_branch(step, weights):
+    """z = y on the half y >= -1/2 of the chart; only with weight enough of a row that cancels it would a branch go."""
+    layer = check.Layer([[(0, 1)], [(1, 1)]], [(1, 1)] * 2, [True])
+    with pytest.raises(check.Unproved):
+        list(
+            check.walk(
+                [layer], [[1, 0], [0, 1]], [[2, 1]], lambda entered, q, row, rows: (step, [weights] if row else [])
+            )
+        )
+
+
 # --- the script and the file ------------------------------------------------------------------------------------
 
 
