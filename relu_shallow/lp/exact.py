@@ -89,12 +89,26 @@ def maximum(rows: np.ndarray, objective: np.ndarray, start: Vertex, *, stop_abov
         for i in np.flatnonzero(steps < 0):
             if entering < 0 or slack[i] * steps[entering] > slack[entering] * steps[i]:  # both steps are negative
                 entering = int(i)
-        basis = list(here.basis)
-        basis[leaving] = entering
-        moved = vertex_of(rows, basis)
-        assert moved is not None, "an edge ends where a row that is not parallel to it does"
-        here = moved
+        here = _exchanged(here, leaving, entering, rows[entering])
     return here
+
+
+def _exchanged(vertex: Vertex, leaving: int, entering: int, row: np.ndarray) -> Vertex:
+    """The vertex with one row of its basis exchanged for another, in integers throughout (Edmonds, Bareiss).
+
+    With B X = D I and p = row X: D' = p_l, X'_l = X_l and X'_i = (p_l X_i - p_i X_l) / D, where nothing remains.
+    """
+    X, D = vertex.inverse, vertex.denominator
+    p = row[:-1].dot(X)
+    lead, column = p[leaving], X[:, leaving]
+    value = row[:-1].dot(vertex.numerators) + row[-1] * D
+    inverse = (lead * X - np.multiply.outer(column, p)) // D
+    inverse[:, leaving] = column
+    numerators = (lead * vertex.numerators - value * column) // D
+    if lead < 0:
+        lead, inverse, numerators = -lead, -inverse, -numerators
+    basis = (*vertex.basis[:leaving], entering, *vertex.basis[leaving + 1 :])
+    return Vertex(numerators, int(lead), basis, inverse)
 
 
 def deepest_point(rows: np.ndarray) -> tuple[Fraction, list[Fraction]]:
