@@ -234,12 +234,22 @@ def test_a_witness_of_another_region_is_not_believed(proved, tmp_path):
     assert "that region 0 is real" in sentence
 
 
-def test_a_witness_outside_the_domain_is_not_believed(tmp_path):
-    shallow = rs.convert(from_layers(random_layers(2, 3, 1)), rs.Box(-1, 1), proof=True)
-    save_shallow(shallow, tmp_path / "s")
-    far = shallow.table.witnesses * 1e3  # keeps the pattern of some region, outside the box
-    status, _ = altered(tmp_path / "s", lambda arrays, about: arrays.update({"table.0.witnesses": far}), tmp_path / "t")
-    assert status == 1
+@pytest.mark.parametrize("place", [rs.Box(-1, 1), rs.Polytope([[1], [-1]], [1, 1])], ids=["box", "polytope"])
+def test_a_witness_outside_the_domain_is_not_believed(place, tmp_path):
+    """relu(x): 5 has the pattern of the right half, but does not lie in it; of a polytope, nor does the border."""
+    save_shallow(rs.convert(NAMED["one_relu"].network, place, proof=True), tmp_path / "s")
+    believed = {0.25: 0, 1.0: 0 if isinstance(place, rs.Box) else 1, 1.0000000000000002: 1, 5.0: 1, -0.25: 1, 0.0: 1}
+    for x, expected in believed.items():
+        status, _ = altered(tmp_path / "s", lambda a, _, x=x: put(a, "table.0.witnesses", 1, x), tmp_path / "t")
+        assert status == expected, x
+
+
+@pytest.mark.parametrize("weight", [np.inf, -np.inf])
+def test_a_weight_that_is_no_number_is_refused(proved, weight, tmp_path):
+    def damage(arrays, about):
+        arrays["proof.weights"][:] = weight
+
+    assert altered(proved / "box", damage, tmp_path / "s")[0] in (1, 2)
 
 
 def test_a_region_listed_twice_is_not_believed(proved, tmp_path):
@@ -351,6 +361,16 @@ def test_a_neuron_that_takes_both_signs_loses_no_branch(step, weights):
                 [layer], [[1, 0], [0, 1]], [[2, 1]], lambda entered, q, row, rows: (step, [weights] if row else [])
             )
         )
+
+
+@pytest.mark.parametrize(("step", "leaves"), [(check.ACTIVE, [b"\1"]), (check.BOTH, [b"\0", b"\1"])])
+def test_a_neuron_of_one_sign_may_take_one_branch(step, leaves):
+    """z = y + 2 > 0; a code that means nothing counts as inactive, which is not so."""
+    layer = check.Layer([[(0, 1)], [(0, 2), (1, 1)]], [(1, 1)] * 2, [True])
+    assert [leaf for leaf, _ in check.walk([layer], [[1, 0], [0, 1]], [], lambda *_: (step, []))] == leaves
+    for wrong in (check.INACTIVE, check.INACTIVE_BY, check.BOUNDS, 77, -1):
+        with pytest.raises(check.Unproved):
+            list(check.walk([layer], [[1, 0], [0, 1]], [], lambda *given, wrong=wrong: (wrong, [])))
 
 
 # --- the script and the file ------------------------------------------------------------------------------------
