@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ LOOKED = "; that no region is missing is checked by sampling and search, not pro
 PROVED = "; every region is real and none is missing, both proved"
 SAMPLED = "; of the regions sampled, every one is real and is surrounded by listed ones, both proved"
 ADVICE = "to prove it for a random sample of the regions only, give --sample K"
+PROOF_ADVICE = "without --exact the stored proof is not checked"
 
 
 @click.command("verify")
@@ -31,13 +33,14 @@ def command(
     """Check that a converted network equals the original.
 
     Exits 1 where it does not. Without --model it is compared with the copy of the original that it holds. With --exact
-    it is proved, by code that shares nothing with the search, that the regions listed are all there are.
+    it is proved, by code that shares nothing with the search, that the regions listed are all there are; a proof that
+    the file holds (convert --proof) is checked too.
 
     \b
     Example:
       relu-shallow verify model.shallow.safetensors --model model.onnx --data test.csv
     """
-    from relu_shallow.certify import verify
+    from relu_shallow.certify import Check, verify
     from relu_shallow.cli import DONE, NO
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import progress_of
@@ -45,6 +48,7 @@ def command(
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.errors import printable
     from relu_shallow.load import load_network
+    from relu_shallow.proof.check import check_file
     from relu_shallow.shallow.store import load_shallow
 
     converted = load_shallow(shallow)
@@ -60,6 +64,10 @@ def command(
         ensure_check_compiled(converted, say)
     with progress_of("region", ADVICE) as progress:
         result = verify(converted, original, rows, exact=exact, sample=sample, workers=workers, progress=progress)
+    if exact and converted.proof:
+        with progress_of("leaf of the stored proof", PROOF_ADVICE) as progress:
+            status, said = check_file(shallow, progress)
+        result = replace(result, checks=(*result.checks, Check("stored proof", status == 0, said)))
     if as_json:
         checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in result.checks]
         print_json({"ok": result.ok, "checks": checks, "left_out": result.left_out})

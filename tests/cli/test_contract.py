@@ -161,6 +161,14 @@ def test_verify_says_yes_with_0_and_no_with_1(folder, converted, tmp_path):
     assert run("verify", converted).exit_code == 0
 
 
+def test_a_stored_proof_is_checked_with_the_exact_check(folder, tmp_path):
+    run_json("convert", folder / "model.onnx", "-o", tmp_path / "a", "--domain", "box:-1,1", "--proof")
+    checks = {check["name"]: check for check in run_json("verify", tmp_path / "a", "--exact")["checks"]}
+    assert checks["stored proof"]["ok"] is True
+    assert "none is missing" in checks["stored proof"]["detail"]
+    assert "stored proof" not in {check["name"] for check in run_json("verify", tmp_path / "a")["checks"]}
+
+
 def test_explain_writes_a_line_per_row_and_output(folder, converted, tmp_path):
     report = run_json("explain", converted, folder / "more.csv", "-o", tmp_path / "shap.csv")
     assert {"rows", "method", "status", "max_additivity_gap", "seconds", "output"} <= set(report)
