@@ -92,13 +92,12 @@ def check_closure(
         _without_facets(table, domain, regions, found)
         return found
     cells = lay_out_cells(table, domain)
-    patterns = {row.tobytes() for row in table.bits}
     for region, state in settled(cells, regions, found, facets_too=facets_too, workers=workers, progress=progress):
         cell = exact_cell(cells, region)
         if not state[-1] and not (is_inside(domain, cell.x) and is_witness(table.network, cell.x, cell.pattern)):
             found.false.append(region)
         elif facets_too:
-            _cross_exactly(cells, cell, patterns, found)
+            _cross_exactly(cells, cell, found)
     return found
 
 
@@ -227,7 +226,7 @@ def _rounded(a: int, value: Fraction) -> float:
         return float("inf")
 
 
-def _cross_exactly(cells: Cells, cell: ExactCell, patterns: set[bytes], found: Closure) -> None:
+def _cross_exactly(cells: Cells, cell: ExactCell, found: Closure) -> None:
     """The region behind each facet that the rows left open, or rows on the same hyperplane, may bound."""
     state = states_of(cells, cell, found)
     planes: list[Row] = []  # each hyperplane once, those with an open row first
@@ -238,9 +237,20 @@ def _cross_exactly(cells: Cells, cell: ExactCell, patterns: set[bytes], found: C
         way = crossing(cells.table.network, plane, planes, cell.walls, cell.fixed)
         if way is not None:
             found.crossings += 1
-            beyond = pack(way.pattern[None])[0].tobytes()
-            if beyond not in patterns:
-                found.missing.setdefault(beyond, way.point)
+            if not _is_listed(cells, way.pattern):
+                found.missing.setdefault(pack(way.pattern[None])[0].tobytes(), way.point)
+
+
+def _is_listed(cells: Cells, pattern: Bool[np.ndarray, " neurons"]) -> bool:
+    """Whether a pattern is in the list, looked up as the compiled check does."""
+    keys, hashes, slots = cells.listed
+    wanted, row = np.bitwise_xor.reduce(keys[pattern]), pack(pattern[None])[0]
+    at = int(wanted) & (len(slots) - 1)
+    while slots[at] >= 0:
+        if hashes[slots[at]] == wanted and np.array_equal(cells.table.bits[slots[at]], row):
+            return True
+        at = (at + 1) & (len(slots) - 1)
+    return False
 
 
 def _without_facets(table: Table, domain: Domain, regions: Int[np.ndarray, " regions"], found: Closure) -> None:
