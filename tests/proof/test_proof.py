@@ -244,6 +244,14 @@ def test_a_witness_outside_the_domain_is_not_believed(place, tmp_path):
         assert status == expected, x
 
 
+def test_a_witness_mirrored_at_the_centre_is_not_believed(tmp_path):
+    """relu(x) everywhere: in the chart beyond x = R, -5 would lie behind infinity, where every sign is reversed."""
+    save_shallow(rs.convert(NAMED["one_relu"].network, proof=True), tmp_path / "s")
+    for x, expected in {5.0: 0, -5.0: 1, 1e-300: 0}.items():
+        status, _ = altered(tmp_path / "s", lambda a, _, x=x: put(a, "table.0.witnesses", 1, x), tmp_path / "t")
+        assert status == expected, x
+
+
 @pytest.mark.parametrize("weight", [np.inf, -np.inf])
 def test_a_weight_that_is_no_number_is_refused(proved, weight, tmp_path):
     def damage(arrays, about):
@@ -371,6 +379,18 @@ def test_a_neuron_of_one_sign_may_take_one_branch(step, leaves):
     for wrong in (check.INACTIVE, check.INACTIVE_BY, check.BOUNDS, 77, -1):
         with pytest.raises(check.Unproved):
             list(check.walk([layer], [[1, 0], [0, 1]], [], lambda *given, wrong=wrong: (wrong, [])))
+
+
+def test_a_maximum_just_above_zero_leaves_no_branch_out():
+    """z = y - 1 + e on y <= 1 is zero at most where e = 0."""
+    for e, proved in ((0, True), (-1, True), (1, False)):
+        layer = check.Layer([[(0, 2**90)], [(0, e - 2**90), (1, 1)]], [(1, 1)] * 2, [True])
+        grown = check.walk([layer], [[1, 0], [0, 1]], [], lambda *_: (check.INACTIVE, []))
+        if proved:
+            assert [leaf for leaf, _ in grown] == [b"\0"]
+        else:
+            with pytest.raises(check.Unproved):
+                list(grown)
 
 
 # --- the script and the file ------------------------------------------------------------------------------------
