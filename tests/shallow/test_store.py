@@ -176,7 +176,7 @@ DAMAGE = {
     "completeness that is no truth value": _about("complete", "yes"),
     "no tables": _about("tables", []),
     "a record of effort with a hole": _about("effort", {"lps": 1}),
-    "another format version": _about("version", 2),
+    "another format version": _about("version", 1),
     "no version": lambda arrays, about: about.pop("version"),
 }
 
