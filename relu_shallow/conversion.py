@@ -75,7 +75,7 @@ def convert_timed(
 ) -> tuple[ShallowNetwork, Seconds]:
     """What `convert` gives, and how long its steps took; `announce` is told when the kernel has to be compiled."""
     began = perf_counter()
-    _check(domain, {"max_regions": max_regions, "workers": workers}, time_limit)
+    check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit)
     network = load_network(model, trust=trust)
     domain = fit(domain, network.inputs)
     loaded = perf_counter()
@@ -98,7 +98,7 @@ def convert_timed(
     return shallow, Seconds(loaded - began, compiling, found - searching, perf_counter() - found)
 
 
-def _check(domain: object, counts: Mapping[str, Any], time_limit: Any) -> None:
+def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any) -> None:
     """Raises before any work where a domain or a limit is not one; annotations are not enforced at run time."""
     if not isinstance(domain, WholeSpace | Box | Polytope):
         raise DomainError(f"a domain is a Box (as Box(-1, 1)), a Polytope or WholeSpace(), got {domain!r:.60}")
