@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from relu_shallow.conversion import convert
     from relu_shallow.domain import Box, Polytope, WholeSpace, ball, bounding_box
     from relu_shallow.errors import ReluShallowError
+    from relu_shallow.estimation import Estimate, estimate
     from relu_shallow.explanation import explain
     from relu_shallow.load import load_network
     from relu_shallow.network import Network, from_layers
@@ -38,14 +39,16 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Box": "domain", "Polytope": "domain", "WholeSpace": "domain", "ball": "domain", "bounding_box": "domain",
-    "LiteralNetwork": "shallow.literal", "Network": "network", "ReluShallowError": "errors",
-    "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion", "explain": "explanation",
+    "Estimate": "estimation", "LiteralNetwork": "shallow.literal", "Network": "network", "ReluShallowError": "errors",
+    "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion", "estimate": "estimation",
+    "explain": "explanation",
     "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
     "verify": "certify",
 }  # fmt: skip
 
 __all__ = [
     "Box",
+    "Estimate",
     "LiteralNetwork",
     "Network",
     "Polytope",
@@ -57,6 +60,7 @@ __all__ = [
     "ball",
     "bounding_box",
     "convert",
+    "estimate",
     "explain",
     "from_layers",
     "load_network",

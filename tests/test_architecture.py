@@ -26,6 +26,7 @@ FLOW = [
     "export plot",
     "report compilation",
     "conversion",
+    "estimation",
     "cli",
     "__main__",
 ]
