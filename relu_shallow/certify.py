@@ -70,8 +70,13 @@ def verify(
     is called with the regions done. Raises ModelError or DataError where model or data cannot be read, UsageError for
     a sample that is none.
     """
+    if workers is not None and workers < 1:
+        raise UsageError(f"the number of workers must be at least 1, got {workers}")
     if sample is not None and not (exact and isinstance(sample, Integral) and sample >= 1):
-        raise UsageError(f"a sample is a number of regions, at least 1, for the exact check, got {sample!r:.60}")
+        raise UsageError(f"a sample is a number of regions, at least 1, for the exact check (exact=True, --exact), "
+                         f"got {sample!r:.60}")  # fmt: skip
+    if sample is not None and sample >= shallow.regions:
+        sample = None
     rng = np.random.default_rng(seed)
     checks: list[Check] = []
     left_out: list[str] = []
@@ -94,8 +99,8 @@ def verify(
     for name, X in _places(shallow, rows, points, rng):
         checks.append(_equal(shallow, deep, name, X))
     for table in shallow.tables:
-        complete, proof = shallow.completeness.complete, exact and sample is None
-        found = check_regions(table, shallow.domain, complete, rng, search=not proof)
+        complete = shallow.completeness.complete
+        found = check_regions(table, shallow.domain, complete, rng, search=not exact)
         checks += [Check(name, ok, detail) for name, ok, detail in found]
         if exact:
             threads = usable_cores() if workers is None else workers
@@ -250,15 +255,19 @@ def _proved(
     if found.missing:
         x = ", ".join(f"{float(v):.6g}" for v in next(iter(found.missing.values())))
         missing = f"; the first lies at ({x})"
-    yield Check("none is missing, proved", not found.missing and found.looked_at == len(regions),
+    proved = not found.missing and not found.false and found.looked_at == len(regions)
+    seen = "" if found.looked_at == len(regions) else f"; {found.looked_at} regions were looked at, and that is enough"
+    yield Check("none is missing, proved", proved,
                 f"{len(found.missing)} missing regions found behind the facets of {of}: {found.facets} lead to listed "
                 f"ones; {found.exact} regions needed rational arithmetic, {found.crossings} facets crossed there"
-                f"{missing}")  # fmt: skip
+                f"{missing}{seen}")  # fmt: skip
     reason = applies(table, domain) if sample is None else "only a sample is looked at"
+    if not proved:
+        reason = "the list is not right"
     if reason or not isinstance(domain, Box):
         left_out.append(f"exact areas, V - E + F = 1: {reason}")
         return
-    plane = check_plane(table, domain)
+    plane = check_plane(table, domain, progress or (lambda regions: None))  # noqa: ARG005
     yield Check("exact areas, V - E + F = 1", plane.ok, f"the areas sum to {float(plane.area):.17g} of "
                 f"{float(plane.of):.17g}{', exactly' if plane.area == plane.of else ''}; {plane.vertices} - "
                 f"{plane.edges} + {plane.regions} = {plane.vertices - plane.edges + plane.regions}")  # fmt: skip

@@ -51,8 +51,8 @@ def convert(
     (relu_shallow/proof/check.py). Raises ModelError, DomainError, UsageError for a limit that is none, or
     OutputError where nothing was found.
     """
-    if proof and not certify:
-        raise UsageError("a proof is made of a certified list: leave out certify=False")
+    if proof and not (certify and lp == "kernel"):
+        raise UsageError("a proof is made of a certified list: leave out certify=False and lp")
     shallow, _ = convert_timed(
         model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, certify=certify,
         trust=trust, progress=progress,

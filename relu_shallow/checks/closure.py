@@ -10,7 +10,8 @@ Which one lies behind the facet of neuron k? Where no other row vanishes on the 
 flips. A neuron j that is zero all over the region w may become anything; but if the pattern with k alone flipped is a
 real region, then there, with the same layers below, row j is a multiple c of row k (it vanishes on the facet), and j is
 inactive where k has flipped: c is not positive, so j is inactive just beyond the facet as well. By induction over the
-layers, the region behind is that pattern. Every listed region is proved real in the same run.
+layers, the region behind is that pattern. Every listed region is proved real in the same run; where only a sample is
+looked at, regions on which a neuron is zero go to exact arithmetic instead, which works out what lies behind.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from relu_shallow.checks.exact import (
     is_witness,
     pattern_beyond,
     rational,
+    witness_of,
 )
 from relu_shallow.checks.facets import (
     CONSTANT,
@@ -55,6 +57,7 @@ from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.table import Table
 
 PIECE = 2_000  # regions that a thread takes at a time
+ENOUGH = 20  # missing regions after which the answer is no, and nothing more is looked at
 STEPS = 50  # exchanges of one small simplex, per dimension, before it is given up
 
 Progress = Callable[[int], None]
@@ -88,17 +91,32 @@ def check_closure(
 ) -> Closure:
     """Proves that each given region is real and, with `facets_too`, that all its facets lead to listed regions."""
     found = Closure()
+    alone = facets_too and len(regions) < table.regions
     if not table.network.neurons or not free_inputs(domain, table.network.inputs).any():
         _without_facets(table, domain, regions, found)
         return found
     cells = lay_out_cells(table, domain)
-    for region, state in settled(cells, regions, found, facets_too=facets_too, workers=workers, progress=progress):
-        cell = exact_cell(cells, region)
-        if not state[-1] and not (is_inside(domain, cell.x) and is_witness(table.network, cell.x, cell.pattern)):
+    for region in sorted(table.exact_witnesses.keys() & set(regions.tolist())):
+        if not is_real(cells, exact_cell(cells, region, table.exact_witnesses[region])):
+            found.false.append(region)
+    for region, state in settled(
+        cells, regions, found, facets_too=facets_too, alone=alone, workers=workers, progress=progress
+    ):
+        x = rational(table.witnesses[region]) if state[-1] else witness_of(table, region)
+        cell = exact_cell(cells, region, x)
+        if not state[-1] and not is_real(cells, cell):
             found.false.append(region)
         elif facets_too:
-            _cross_exactly(cells, cell, found)
+            _cross_exactly(cells, cell, found, alone=alone)
+        if len(found.missing) >= ENOUGH:
+            break
     return found
+
+
+def is_real(cells: Cells, cell: ExactCell) -> bool:
+    """Whether a region's point proves it, in rational arithmetic."""
+    inside = is_inside(cells.domain, cell.x)
+    return inside and is_witness(cells.table.network, cell.x, cell.pattern, cells.free.tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,20 +153,26 @@ def settled(
     found: Closure,
     *,
     facets_too: bool = True,
+    alone: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, UInt8[np.ndarray, " states"]]]:
-    """(region, states of its rows) of the regions that floats leave open, adding the rest to `found`."""
+    """(region, states of its rows) of the regions that floats leave open, adding the rest to `found`.
+
+    With `alone` the other regions are not proved, and those on which a neuron is zero are left open as well.
+    """
     table, network = cells.table, cells.table.network
     first = np.ascontiguousarray(dense(network.affine[0].W).T)
     A, b = np.zeros((0, network.inputs)), np.zeros(0)
+    placed = np.ones(table.regions, np.uint8)
     if not isinstance(cells.domain, WholeSpace):
         A, b = domain_rows(cells.domain)
         bounding = (A[:, cells.free] != 0).any(axis=1)
+        placed[(table.witnesses @ A[~bounding].T > b[~bounding]).any(axis=1)] = 0  # one term each: no rounding
         A, b = np.ascontiguousarray(A[bounding]), b[bounding]
     arguments = (
         table.bits, table.witnesses, first, np.ascontiguousarray(first[cells.free]), cells.free, stacked(network), A, b,
-        cells.width, cells.listed, cells.rounding, cells.steps, facets_too,
+        cells.width, cells.listed, cells.rounding, cells.steps, placed, facets_too, alone,
     )  # fmt: skip
     control = np.zeros(1, np.int64)
 
@@ -184,11 +208,10 @@ class ExactCell:
     walls: list[Row]
 
 
-def exact_cell(cells: Cells, region: int) -> ExactCell:
-    """A listed region, exactly."""
+def exact_cell(cells: Cells, region: int, x: Point) -> ExactCell:
+    """A listed region around a point of its interior, exactly."""
     table, domain = cells.table, cells.domain
     pattern = unpack(table.bits[region : region + 1], table.network.neurons)[0]
-    x = table.exact_witnesses.get(region) or rational(table.witnesses[region])
     free = cells.free.tolist()
     fixed: dict[int, Fraction] = {}
     if isinstance(domain, Box):
@@ -226,10 +249,12 @@ def _rounded(a: int, value: Fraction) -> float:
         return float("inf")
 
 
-def _cross_exactly(cells: Cells, cell: ExactCell, found: Closure) -> None:
-    """The region behind each facet that the rows left open, or rows on the same hyperplane, may bound."""
+def _cross_exactly(cells: Cells, cell: ExactCell, found: Closure, *, alone: bool) -> None:
+    """The region behind each facet that the rows left open may bound; with `alone`, behind every facet."""
     state = states_of(cells, cell, found)
-    planes: list[Row] = []  # each hyperplane once, those with an open row first
+    if not alone and not (state == OPEN).any():
+        return
+    planes: list[Row] = []  # each hyperplane once
     for neuron in np.concatenate([np.flatnonzero(state == kind) for kind in (OPEN, LISTED)]).tolist():
         if not any(proportional(cell.rows[neuron], plane) for plane in planes):
             planes.append(cell.rows[neuron])
@@ -258,7 +283,7 @@ def _without_facets(table: Table, domain: Domain, regions: Int[np.ndarray, " reg
     found.looked_at = len(regions)
     for region in regions.tolist():
         pattern = unpack(table.bits[region : region + 1], table.network.neurons)[0]
-        x = rational(table.witnesses[region])
+        x = witness_of(table, region)
         real = is_inside(domain, x)
         if table.network.neurons:
             real = real and bool((pattern_beyond(table.network, x, [0] * len(x)) == pattern).all())

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import Network, dense
+from relu_shallow.shallow.table import Table
 
 Point = tuple[Fraction, ...]
 Row = list[int]  # a_1, .., a_d, b of a . y + b, up to a positive factor
@@ -21,11 +22,20 @@ def rational(x: Float[np.ndarray, " inputs"]) -> Point:
     return tuple(map(Fraction, x.tolist()))
 
 
-def is_witness(network: Network, x: Point, pattern: Bool[np.ndarray, " neurons"]) -> bool:
+def witness_of(table: Table, region: int) -> Point:
+    """A region's interior point: the rational one where it has one, else the float one."""
+    return table.exact_witnesses.get(region) or rational(table.witnesses[region])
+
+
+def is_witness(
+    network: Network, x: Point, pattern: Bool[np.ndarray, " neurons"], free: Sequence[int] | None = None
+) -> bool:
     """Whether x proves the region of a pattern: each exact pre-activation has the pattern's sign and is not zero.
 
-    A neuron whose exact row is identically zero under the pattern is inactive and needs no sign.
+    A neuron that is identically zero under the pattern, where only the `free` inputs vary (all by default), is inactive
+    and needs no sign.
     """
+    columns = list(range(network.inputs)) if free is None else list(free)
     top, bottom = over_one_denominator(x)
     units, _ = integers(np.eye(network.inputs, network.inputs + 1))
     value, scale = np.concatenate([units, top[:, None]], axis=1), 0  # (G, g) and z side by side
@@ -34,7 +44,7 @@ def is_witness(network: Network, x: Point, pattern: Bool[np.ndarray, " neurons"]
         value, scale = affine_step(dense(layer.W), layer.b, value, scale, (1, bottom))
         bits = pattern[start : start + len(gate.active)]
         signs = np.array([(z > 0) - (z < 0) for z in value[:, -1]])
-        blank = np.array([not row.any() for row in value[:, :-1]])
+        blank = np.array([z == 0 and not row.any() for row, z in zip(value[:, columns], value[:, -1], strict=True)])
         right = np.where(blank, ~bits, signs == np.where(bits, 1, -1))
         if not np.where(gate.active == gate.inactive, ~bits, right).all():
             return False
@@ -45,7 +55,7 @@ def is_witness(network: Network, x: Point, pattern: Bool[np.ndarray, " neurons"]
 
 
 def is_inside(domain: Domain, x: Point) -> bool:
-    """Whether a rational point lies in the domain."""
+    """Whether a rational point lies in the domain; in a polytope's interior, without which there are no regions."""
     if isinstance(domain, WholeSpace):
         return True
     if isinstance(domain, Box):
@@ -53,7 +63,9 @@ def is_inside(domain: Domain, x: Point) -> bool:
         return all(low <= value <= high for low, value, high in bounds)  # Python compares these exactly
     top, bottom = over_one_denominator(x)
     rows, _ = integers(np.column_stack([domain.A, domain.b]))
-    return bool((rows[:, :-1].dot(top) <= rows[:, -1] * bottom).all())
+    told = (rows[:, :-1] != 0).any(axis=1)  # 0.x <= b says nothing, or that the domain is empty
+    strictly = rows[:, :-1].dot(top) < rows[:, -1] * bottom
+    return bool(np.where(told, strictly, rows[:, -1] >= 0).all())
 
 
 def pattern_beyond(network: Network, point: Point, direction: Sequence[int]) -> Bool[np.ndarray, " neurons"]:

@@ -88,10 +88,8 @@ def layer_rows(layer, first, WT, woff, off, slope, rounding, G, EG):
         for k in range(below, here):
             value = slope[k] * G[c, k]
             charge = abs(slope[k]) * EG[c, k] + rounding * abs(value)
-            if value == 0.0 and charge == 0.0:
-                if slope[k] == 0.0 or G[c, k] == 0.0:
-                    continue
-                charge = TINY
+            if slope[k] == 0.0 or (G[c, k] == 0.0 and EG[c, k] == 0.0):
+                continue  # exactly zero; what only underflow makes zero is charged
             charge += TINY
             base = woff[layer] + (k - below) * width
             for j in range(width):
@@ -324,14 +322,15 @@ def bound_on_cone(T, m, d, column, g, delta, goal, spread, rounding, work):
 @njit(**JIT)
 def settle_regions(
     chosen, bits, witnesses, first, first_free, free, net, domain_A, domain_b, width, listed, rounding, steps,
-    facets_too, out_region, out_state, counters, control,
+    placed, facets_too, alone, out_region, out_state, counters, control,
 ):  # fmt: skip
     """Goes through the chosen regions; those with a row left OPEN are written out with their rows' states.
 
-    Without `facets_too` only their points are looked at. Returns how many were written out; it stops where control[0]
-    is set. `first` and `first_free` are W_1^T of all inputs and of the d `free` ones; the domain is
-    {domain_A x <= domain_b}; `width` bounds |u_c| over it (or is inf). The last column of out_state says whether the
-    region's point was proved to lie inside; where not, every row that is not constant is OPEN.
+    Without `facets_too` only their points are looked at; with `alone` those on which a neuron is zero stay open too.
+    Returns how many were written out; it stops where control[0] is set. `first` and `first_free` are W_1^T of all
+    inputs and of the d `free` ones; the domain is {domain_A x <= domain_b}; `width` bounds |u_c| over it (or is inf).
+    The last column of out_state says whether the region's point was proved to lie inside; where not, every row that is
+    not constant is OPEN. `placed` says of each region's point whether its fixed inputs are the domain's.
     """
     WT, woff, bias, off, lo, hi = net
     layers, neurons = len(off) - 1, off[len(off) - 1]
@@ -356,7 +355,7 @@ def settle_regions(
         fresh = layers
         point = witnesses[region]
         values_at(point, first, WT, woff, bias, off, slope, rounding, z, ez)
-        proved = True
+        proved, zeros = placed[region] != 0, False
         for q in range(neurons):
             state[q] = CONSTANT
             if lo[q] == hi[q]:
@@ -367,6 +366,7 @@ def settle_regions(
                 zero = zero and G[c, q] == 0.0 and EG[c, q] == 0.0
             if zero and z[q] == 0.0 and ez[q] == 0.0:
                 proved = proved and on[q] == 0
+                zeros = True
                 continue
             proved = proved and (z[q] > ez[q] if on[q] else -z[q] > ez[q])
             if not zero:
@@ -386,7 +386,9 @@ def settle_regions(
                 delta[neurons + i, c] = doubt_of(g[neurons + i, c], 0.0, value, error, rounding)
         counters[REGIONS] += 1
         settled = proved
-        if proved and facets_too:
+        if alone and zeros:
+            settled = False
+        elif proved and facets_too:
             settled = settle_cell(region, g, delta, width, bits, listed, rounding, steps, False, state, counters)
         if not settled:
             counters[UNSETTLED] += 1
@@ -487,7 +489,8 @@ def settle_cell(region, g, delta, width, bits, listed, rounding, steps, every, s
 @njit(**JIT)
 def doubt_of(quotient, row_error, value, value_error, rounding):
     """A bound on |computed - exact| of one entry of a row divided by its value."""
-    doubt = (row_error + abs(quotient) * value_error) / (abs(value) - value_error)
+    least = abs(value) - value_error
+    doubt = row_error / least + abs(quotient) * (value_error / least)  # in an order that does not underflow
     return (doubt + rounding * abs(quotient)) * (1.0 + rounding) + TINY
 
 

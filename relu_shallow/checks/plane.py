@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from relu_shallow.checks.closure import Closure, exact_cell, lay_out_cells, states_of
+from relu_shallow.checks.closure import Closure, exact_cell, is_real, lay_out_cells, states_of
 from relu_shallow.checks.counting import free_inputs
-from relu_shallow.checks.exact import Row
+from relu_shallow.checks.exact import Row, witness_of
 from relu_shallow.checks.facets import LISTED, OPEN
 from relu_shallow.domain import Box, Domain
 from relu_shallow.shallow.table import Table
 
-MOST = 20_000  # regions; each takes about two milliseconds
+MOST = 5_000  # regions; each takes some milliseconds
 
 Corner = tuple[Fraction, Fraction]
 
@@ -43,7 +43,7 @@ def applies(table: Table, domain: Domain) -> str:
     return f"{table.regions} regions are many for fractions" if table.regions > MOST else ""
 
 
-def check_plane(table: Table, domain: Box) -> Plane:
+def check_plane(table: Table, domain: Box, progress: Callable[[int], None] = lambda regions: None) -> Plane:  # noqa: ARG005
     """Every region as a polygon with rational corners; two regions that share an edge share both its corners."""
     free = np.flatnonzero(free_inputs(domain, table.network.inputs))
     (left, low), (right, high) = ([Fraction(float(v)) for v in bound[free]] for bound in (domain.lo, domain.hi))
@@ -52,12 +52,15 @@ def check_plane(table: Table, domain: Box) -> Plane:
     area = Fraction(0)
     cells = lay_out_cells(table, domain)
     for region in range(table.regions):
-        cell = exact_cell(cells, region)
+        cell = exact_cell(cells, region, witness_of(table, region))
+        if not is_real(cells, cell):
+            continue  # its area will be missed
         state = states_of(cells, cell, Closure())
         polygon: list[Corner] = [(left, low), (right, low), (right, high), (left, high)]
         for neuron in np.flatnonzero((state == OPEN) | (state == LISTED)).tolist():
             polygon = clip(polygon, cell.rows[neuron])
         area += polygon_area(polygon)
+        progress(region + 1)
         corners.update(polygon)
         edges.update(frozenset(pair) for pair in zip(polygon, polygon[1:] + polygon[:1], strict=True))
     return Plane(area, (right - left) * (high - low), len(corners), len(edges), table.regions)

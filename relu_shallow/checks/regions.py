@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from relu_shallow.checks.counting import free_inputs
-from relu_shallow.checks.exact import is_inside, is_witness, rational
+from relu_shallow.checks.exact import is_inside, is_witness, witness_of
 from relu_shallow.checks.flips import unlisted_neighbours
 from relu_shallow.checks.lists import first_differing_neuron, missing_patterns
 from relu_shallow.checks.maps import Maps, chunks, maps_of
@@ -62,7 +62,7 @@ def check_regions(
             cross = np.array([region in crossed for region in chunk.tolist()])
             found.across.append(_across(table, chunk, maps, free, cross, min(per_region, 8), rng))
     of = f"{len(regions)} regions" + (f" (a random choice of {table.regions})" if len(regions) < table.regions else "")
-    wrong, left = _settle_exactly(table, found.doubtful)
+    wrong, left = _settle_exactly(table, found.doubtful, np.flatnonzero(free).tolist())
     checks = [
         ("affine maps", found.maps == 0, f"alpha, beta of {found.maps} of {of} differ from the network's own; "
          f"largest difference {found.worst_map:.3g}"),
@@ -129,8 +129,8 @@ def _look_at_witnesses(table: Table, chunk: np.ndarray, maps: Maps, domain: Doma
     tiny = np.isin(chunk, list(table.exact_witnesses))  # their witnesses are no floats
     found.witnesses += int((bad & ~tiny).sum())
     found.doubtful += chunk[tiny | (doubtful & ~bad)].tolist()
-    found.outside += int((~contains(domain, X) & ~tiny).sum())
-    found.outside += sum(not is_inside(domain, table.exact_witnesses[region]) for region in chunk[tiny].tolist())
+    unsure = tiny | ~contains(domain, X)  # a row of a polytope may cancel
+    found.outside += sum(not is_inside(domain, witness_of(table, region)) for region in chunk[unsure].tolist())
     side = np.where(patterns, 1.0, -1.0).T
     value = side * (np.einsum("jrk,rk->jr", maps.rows[:, :, :-1], X) + maps.rows[:, :, -1])
     error = np.einsum("jrk,rk->jr", maps.row_error[:, :, :-1], np.abs(X)) + maps.row_error[:, :, -1]
@@ -151,13 +151,12 @@ def _signs(
     return bad, (~clear & ~blank & switch).any(axis=1)
 
 
-def _settle_exactly(table: Table, doubtful: list[int]) -> tuple[int, int]:
+def _settle_exactly(table: Table, doubtful: list[int], free: list[int]) -> tuple[int, int]:
     """(false witnesses among those within rounding of a border, how many were not looked at)."""
     wrong = 0
     for region in doubtful[:EXACT]:
         pattern = unpack(table.bits[region : region + 1], table.network.neurons)[0]
-        x = table.exact_witnesses.get(region) or rational(table.witnesses[region])
-        wrong += not is_witness(table.network, x, pattern)
+        wrong += not is_witness(table.network, witness_of(table, region), pattern, free)
     return wrong, len(doubtful[EXACT:])
 
 

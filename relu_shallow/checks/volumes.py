@@ -35,11 +35,13 @@ def check_volumes(table: Table, domain: Domain) -> tuple[bool | None, str]:
         return None, "the domain is unbounded"
     from scipy.spatial import QhullError
 
-    whole = domain_volume(domain, table.witnesses[0])
     try:
+        whole = domain_volume(domain, table.witnesses[0])
         parts = np.array(list(_volumes(table, domain)))
-    except (ValueError, QhullError) as error:
-        return False, f"a region has no volume: {str(error).splitlines()[0]}"
+    except (ValueError, QhullError) as error:  # whether it is real is for other checks to say
+        return None, f"a region is too thin for floats: {str(error).splitlines()[0]}"
+    if not 0 < whole < np.inf:
+        return None, "the domain's volume is beyond floats"
     off = abs(float(parts.sum()) - whole) / whole
     what = {1: "lengths", 2: "areas", 3: "volumes"}[dimension]
     return bool(off <= VOLUME), f"{what} of {table.regions} regions sum to {parts.sum():.12g} of {whole:.12g}"
@@ -66,4 +68,4 @@ def _bounded(domain: Box | Polytope) -> bool:
     n = A.shape[1]
     ends = [linprog(sign * np.eye(n)[axis], A_ub=A, b_ub=np.zeros(len(A)), bounds=(-1, 1), options=LP_OPTIONS).fun
             for axis in range(n) for sign in (-1, 1)]  # fmt: skip
-    return all(end > -0.5 for end in ends)  # an unbounded direction reaches the bound of 1
+    return all(end is not None and end > -0.5 for end in ends)  # an unbounded direction reaches the bound of 1

@@ -54,6 +54,7 @@ def command(
     began = perf_counter()
     del engine  # there is one
     from relu_shallow.atomic import check_apart, check_writable
+    from relu_shallow.cli import NO
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
     from relu_shallow.domain_spec import parse_domain
@@ -62,8 +63,8 @@ def command(
     from relu_shallow.network import named
     from relu_shallow.shallow.store import save_shallow
 
-    if proof and not search["certify"]:
-        raise UsageError("--proof is made of a certified list: leave out --no-certify")
+    if proof and not (search["certify"] and search["lp"] == LP_BACKENDS[0]):
+        raise UsageError("--proof is made of a certified list: leave out --no-certify and --lp")
     target = _target(model, out)
     check_apart({"the output": target}, {"the model": model, **_files_of(domain)})
     check_writable(target)
@@ -77,7 +78,9 @@ def command(
     with progress_of("region", SEARCH_ADVICE) as progress:
         shallow, seconds = convert_timed(network, region, progress=progress, announce=say, **search)
     proving = perf_counter()
-    shallow = _prove(shallow) if proof else shallow
+    refused = ""
+    if proof:
+        shallow, refused = _prove(shallow)
     storing = perf_counter()
     save_shallow(shallow, target)
     now = perf_counter()
@@ -85,7 +88,9 @@ def command(
     report["seconds"] |= {"load": loaded - began, "store": seconds.build + now - storing, "total": now - began}
     report["seconds"] |= {"prove": storing - proving} if shallow.proof else {}
     print_json(report) if as_json else _print(report, shallow)
-    return _check(shallow, require)
+    if refused:
+        say(f"written without a proof: {refused}")
+    return NO if refused else _check(shallow, require)
 
 
 def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dict[str, Any]:
@@ -110,17 +115,21 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
     }
 
 
-def _prove(shallow: ShallowNetwork) -> ShallowNetwork:
-    """The network with a proof of its list, unless that is partial."""
+def _prove(shallow: ShallowNetwork) -> tuple[ShallowNetwork, str]:
+    """The network with a proof of its list, unless that is partial, and why there is none."""
     from relu_shallow.cli.output import say
     from relu_shallow.cli.progress import PROOF_ADVICE, progress_of
+    from relu_shallow.errors import OutputError
     from relu_shallow.proof.prove import with_proof
 
     if not shallow.completeness.complete:
         say("the list is partial, so no proof that none is missing is kept")
-        return shallow
+        return shallow, ""
     with progress_of("proved cell", PROOF_ADVICE) as progress:
-        return with_proof(shallow, progress)
+        try:
+            return with_proof(shallow, progress), ""
+        except OutputError as error:  # the list itself is not lost
+            return shallow, str(error)
 
 
 def _target(model: str, out: str | None) -> Path:

@@ -12,6 +12,8 @@ from relu_shallow.cli.options import data_options, json_option
 EQUAL = "the shallow network equals the deep one in every check"
 LOOKED = "; that no region is missing is checked by sampling and search, not proved: for that give --exact"
 PROVED = "; every region is real and none is missing, both proved"
+PARTIAL = "the list is partial; the shallow network equals the deep one in every check on the regions that it holds"
+REAL = ", each of which is real, which is proved"
 SAMPLED = "; of the regions sampled, every one is real and is surrounded by listed ones, both proved"
 ADVICE = "to prove it for a random sample of the regions only, give --sample K"
 PROOF_ADVICE = "without --exact the stored proof is not checked"
@@ -58,24 +60,35 @@ def command(
         table = read_table(data, **options)
         rows = match_columns(table, converted.network.feature_names)
         say_how_matched(table, converted.network.feature_names)
+    known = converted.completeness
     if exact:
+        sample = None if sample is None or sample >= converted.regions else sample
         from relu_shallow.compilation import ensure_check_compiled
 
         ensure_check_compiled(converted, say)
     with progress_of("region", ADVICE) as progress:
         result = verify(converted, original, rows, exact=exact, sample=sample, workers=workers, progress=progress)
-    if exact and converted.proof:
+    if exact and converted.proof and sample is not None:
+        result = replace(result, left_out=(*result.left_out, "stored proof: only a sample is looked at"))
+    elif exact and converted.proof:
         with progress_of("leaf of the stored proof", PROOF_ADVICE) as progress:
             status, said = check_file(shallow, progress)
         result = replace(result, checks=(*result.checks, Check("stored proof", status == 0, said)))
     if as_json:
         checks = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in result.checks]
-        print_json({"ok": result.ok, "checks": checks, "left_out": result.left_out})
+        about = {"complete": known.complete, "level": known.level}
+        print_json({"ok": result.ok, **about, "checks": checks, "left_out": result.left_out})
     else:
         for check in result.checks:
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {printable(check.detail)}")
         for reason in result.left_out:
             click.echo(f"--    left out: {printable(reason)}")
-        how = LOOKED if not exact or not converted.completeness.complete else PROVED if sample is None else SAMPLED
-        click.echo(EQUAL + how if result.ok else "the two are NOT the same function")
+        click.echo(_verdict(known.complete, exact, sample) if result.ok else "the two are NOT the same function")
     return DONE if result.ok else NO
+
+
+def _verdict(complete: bool, exact: bool, sample: int | None) -> str:
+    """What a list without faults is, in a sentence."""
+    if not complete:
+        return PARTIAL + (REAL if exact else "")
+    return EQUAL + ((PROVED if sample is None else SAMPLED) if exact else LOOKED)

@@ -1,15 +1,13 @@
 """Proves, from a converted file alone, that its list of linear regions is right: python check.py FILE, nothing more.
 
-A neuron is active where its pre-activation z > 0; one with two equal slopes, or whose z is the zero function under the
-pattern below it, counts as inactive. A region is a pattern whose points have interior in the domain (within the affine
-hull of a box with fixed inputs). REAL: a witness in the domain, or inside if it is a polytope, gives every other z the
-sign that the pattern says. NONE MISSING: charts cover the domain. In a chart (x', x0), where x = x' / x0, is affine in
-y of [-1, 1]^d; so is every z x0 once the pattern below is fixed: a row, meaning row . (y, 1). A tree parts each chart
-neuron by neuron. Take a point of a region off all hyperplanes and follow it down the tree. The domain's own rows are
-> 0 there, and wherever a neuron has both branches so is the row (or its negative) of the branch taken: the cell's rows.
-Where a branch is left out, the proof gives weights >= 0 for that branch's row and for rows of the cell, whose weighted
-sum is <= 0 on a box that holds the cell; so the point took the other branch. Every leaf is listed, so the region is.
-The box is [-1, 1]^d, tightened by weighted sums in the same way.
+A neuron is active where its pre-activation z > 0; one with equal slopes, or whose z is the zero function under the
+pattern below it, counts as inactive. A region is a pattern with interior in the domain (a box's fixed inputs aside).
+REAL: a witness in the domain (inside, of a polytope) gives every other z the pattern's sign. NONE MISSING: charts cover
+the domain. In a chart (x', x0), where x = x' / x0, is affine in y of [-1, 1]^d; so is every z x0 once the pattern below
+is fixed: a row. A tree parts each chart by neurons. Follow a point of a region, off all hyperplanes, down the tree: the
+domain's rows are > 0 there, and of each neuron with both branches the row (or its negative) of the one taken: the
+cell's rows. Where a branch is left out, weights >= 0 are given for its row and rows of the cell, whose weighted sum is
+<= 0 on a box that holds the cell ([-1, 1]^d, tightened by such sums): the point took the other. All leaves are listed.
 """
 
 import json
@@ -26,9 +24,12 @@ from typing import Any
 UNIT = 1 << 60  # boxes are kept in multiples of 1 / UNIT
 INACTIVE, ACTIVE, INACTIVE_BY, ACTIVE_BY, BOTH, EMPTY, BOUNDS = range(7)  # steps; _BY: by weights of rows
 TYPES = {"F64": "<d", "F32": "<f", "I64": "<q", "U16": "<H", "U8": "<B"}
-Unproved = AssertionError  # raised where the file does not prove what it lists
 Layer = namedtuple("Layer", "columns slopes switching")  # of [W b; 0 1]; of its inputs; which neurons have two slopes
 Entered = namedtuple("Entered", "below factors rows box")  # a layer under one pattern below it; the last row is x0's
+
+
+class Unproved(Exception):  # noqa: N818
+    """The file does not prove what it lists."""
 
 
 def whole(values: Any) -> list[int]:
@@ -60,8 +61,7 @@ def network(shapes: list[Any], inputs: int, values: Any) -> list[Layer]:
 
 def charts(center: list[Any], scale: list[Any], half_spaces: list[Any], bounded: bool) -> Any:
     """(rows of x' and x0, of the domain, axis, sign): center +- scale and, if not `bounded`, beyond its faces."""
-    n = len(center)
-    axes = [k for k in range(n) if scale[k] > 0] + [n]  # a fixed input takes no coordinate
+    n, axes = len(center), [*(k for k, s in enumerate(scale) if s > 0), len(center)]  # fixed inputs take none
     for axis, sign in [(n, 1), *product(range(0 if bounded else n), (-1, 1))]:
         t: Any = [k in (axis, n) for k in axes]  # beyond a face, twice: x0 = t, x' = center t + scale u, u_axis = sign
         u: Any = [[(1 + (axis < n)) * (sign * (k == n) if i == axis else k == i) for k in axes] for i in range(n)]
@@ -119,7 +119,7 @@ def walk(layers: list[Layer], chart: list[Any], domain: list[Any], steps: Any) -
                 given = [(weight, rows[at]) for terms in lists for weight, at in terms]
                 given += [(1, [-v for v in row] if active else row)] * (step != EMPTY)
                 if not any(weight > 0 for weight, _ in given) or highest(given, path[i].box)[0] > 0:
-                    raise Unproved(f"what it says of neuron {len(on)} (convert --proof keeps a proof)")
+                    raise Unproved(f"what it says of neuron {len(on)} (is there a proof? convert --proof keeps one)")
             if step == EMPTY:
                 break
             on.append(int(active))
@@ -134,7 +134,8 @@ def check(about: Any, values: Any, steps: Any, tell: Any) -> str:
     lo, hi, A, b, center, scale = ([*map(Fraction, values(name))] for name in names)
     if kind == "box":
         center, scale = ([(h + sign * a) / 2 for a, h in zip(lo, hi, strict=True)] for sign in (1, -1))
-    if not len(center) == len(scale) == n or not (kind == "box" or min(scale) > 0):
+    (table,) = about["tables"]
+    if "network" in table or not len(center) == len(scale) == n or not (kind == "box" or min(scale) > 0):
         raise Unproved("that its charts cover the domain (convert --proof keeps them)")
     half_spaces = [[-a for a in A[i * n : i * n + n]] + [v] for i, v in enumerate(b) if kind == "polytope"]
     layers, witnesses = network(about["network"]["sparse_shapes"], n, values), [*values("table.0.witnesses")]
@@ -142,8 +143,8 @@ def check(about: Any, values: Any, steps: Any, tell: Any) -> str:
     size = max(-(-N // 8) * 8, 8)
     listed = {bytes(map(int, text[at : at + N])): at // size for at in range(0, len(text), size)}
     missing, free = set(range(len(text) // size)), [k for k in range(n) if scale[k] > 0]
-    for r, point in about["tables"][0].get("exact_witnesses", {}).items():
-        witnesses[int(r) * n : int(r) * n + n] = [Fraction(*map(int, text.split("/"))) for text in point]
+    for r, point in table.get("exact_witnesses", {}).items():
+        witnesses[int(r) * n : int(r) * n + n] = [Fraction(*(int(v, 16) for v in text.split("/"))) for text in point]
     for chart, domain, axis, sign in charts(center, scale, half_spaces, kind == "box"):
         for leaf, rows in walk(layers, chart, domain, steps):
             r, leaves = listed.get(leaf, -1), leaves + 1
@@ -154,13 +155,13 @@ def check(about: Any, values: Any, steps: Any, tell: Any) -> str:
             if r in missing and far > 0:  # x lies on the chart's side: x = x' / x0 at y
                 y = whole([*(2 / far - 1 if k == axis else (x[k] - center[k]) / far / scale[k] for k in free), 1])
                 z = ((2 * bit - 1) * sum(map(mul, row, y)) for bit, row in zip(leaf, rows) if any(row))
-                inside = all(sum(map(mul, h, [*x, 1])) > 0 for h in half_spaces)
+                inside = all(sum(map(mul, h, [*x, 1])) > 0 for h in half_spaces if any(h))
                 if inside and all(a <= v <= h for a, v, h in zip(lo, x, hi)) and all(value > 0 for value in z):
                     missing.remove(r)
             tell(leaves)
-    if missing:
-        raise Unproved(f"that region {min(missing)} is real")
-    return f"{len(listed)} regions, each real, and none is missing (domain: {kind}; {leaves} leaves)"
+    if not missing:
+        return f"{len(listed)} regions, each real, and none is missing (domain: {kind}; {leaves} leaves)"
+    raise Unproved(f"that region {min(missing)} is real")
 
 
 def check_file(path: Any, tell: Any = lambda leaves: None) -> tuple[int, str]:
@@ -178,7 +179,7 @@ def check_file(path: Any, tell: Any = lambda leaves: None) -> tuple[int, str]:
             return (value for (value,) in iter_unpack(*parts.get(name, ("<B", b""))))
 
         codes, counts, rows, weights = (values("proof." + name) for name in ("codes", "counts", "rows", "weights"))
-        texts = (Fraction(*map(int, text.split(b"/"))) for text in bytes(values("proof.exact")).split())
+        texts = (Fraction(*(int(v, 16) for v in text.split(b"/"))) for text in bytes(values("proof.exact")).split())
         exact = (weight if weight == weight else next(texts, 0) for weight in weights)
 
         def steps(entered: Entered, *_: Any) -> tuple[int, list[Any]]:
@@ -190,10 +191,9 @@ def check_file(path: Any, tell: Any = lambda leaves: None) -> tuple[int, str]:
     except Unproved as e:
         return 1, f"not proved: {e}"
     except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError, OSError, RuntimeError, error) as e:
-        return 2, f"{path} is not a proper converted file: {e!r}"
+        return 2, f"{path} is not a proper converted file: {e!r:.99}"
 
 
 if __name__ == "__main__":
-    outcome = check_file(sys.argv[1]) if len(sys.argv) == 2 else (2, __doc__)
-    sys.stdout.write(outcome[1] + "\n")
-    sys.exit(outcome[0])
+    status, said = check_file(sys.argv[1]) if len(sys.argv) == 2 else (2, __doc__)
+    sys.exit(sys.stdout.write(f"{said}\n") and status)

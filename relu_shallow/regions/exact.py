@@ -223,6 +223,17 @@ def rounded(point: tuple[Fraction, ...]) -> Float[np.ndarray, " inputs"]:
     return np.array([float(max(-largest, min(value, largest))) for value in point])
 
 
+def strictly_inside(domain: Domain, x: Float[np.ndarray, " inputs"]) -> bool:
+    """Whether a float point lies in the interior of the domain (within its affine hull), in exact arithmetic."""
+    if isinstance(domain, Box):
+        return bool((((domain.lo < x) & (x < domain.hi)) | ((domain.lo == x) & (x == domain.hi))).all())
+    if isinstance(domain, Polytope):
+        rows = [[Fraction(v) for v in row] for row in np.column_stack([domain.b, -domain.A]).tolist()]
+        point = [Fraction(1), *map(Fraction, x.tolist())]
+        return all(sum(a * v for a, v in zip(row, point, strict=True)) > 0 for row in rows if any(row[1:]))
+    return True
+
+
 def exact_pattern(problem: ExactProblem, x: Float[np.ndarray, " inputs"]) -> Bool[np.ndarray, " neurons"]:
     """The activation pattern of a float point, in exact arithmetic (linear neurons count as inactive)."""
     h, scale = integers(x)

@@ -11,14 +11,14 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from relu_shallow.domain import Domain, Polytope, WholeSpace, fit
+from relu_shallow.domain import Domain, WholeSpace, fit
 from relu_shallow.errors import DomainError, ModelError
 from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.kernel import LPS, PIVOTS
 from relu_shallow.network import Network
 from relu_shallow.precision import check_range
 from relu_shallow.regions.charts import Chart, charts_of
-from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
+from relu_shallow.regions.exact import exact_pattern, lay_out_exactly, strictly_inside
 from relu_shallow.regions.kernel import COUNTERS, CUT, DUAL, EARLIER, EXACT, INTERVAL, OPEN, REGIONS
 from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, Partition, pack, sort_order
 from relu_shallow.regions.task import Batch, Node, Problem, lay_out, root, run
@@ -97,7 +97,7 @@ def enumerate_regions(
     if not roots:
         raise DomainError(NO_INTERIOR)
     complete = _work(list(roots), max(1, workers), budget, progress)
-    return _merge(network, domain, roots, complete, budget, start)
+    return _merge(network, domain, roots, complete, budget, start, certify=certify)
 
 
 def _check_size(network: Network) -> None:
@@ -217,6 +217,8 @@ def _merge(
     complete: bool,
     budget: Budget,
     start: float,
+    *,
+    certify: bool,
 ) -> Partition:
     counters = np.zeros_like(roots[0].counters)
     parts = []
@@ -242,9 +244,11 @@ def _merge(
     if len(roots) > 1:
         from relu_shallow.regions.radius import inscribed_radii
 
-        radii = inscribed_radii(network, domain, merged.bits, merged.witnesses)
+        radii = inscribed_radii(network, domain, merged.bits, merged.witnesses, exact)
     certificate = _certificate(counters)
-    level: Level = "uncertified" if certificate.open else "certified" if complete else "witnessed"
+    level: Level = "certified" if complete else "witnessed"
+    if certificate.open or not certify:
+        level = "uncertified"
     effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), time.perf_counter() - start)
     return Partition(network, domain, merged.bits, merged.witnesses, radii, complete, level, certificate, effort,
                      _by_number(exact, merged.bits))  # fmt: skip
@@ -288,16 +292,7 @@ def _single_region(network: Network, domain: Domain, chart: Chart) -> Partition:
     pattern = np.zeros(0, dtype=bool)
     if network.neurons:
         pattern = exact_pattern(lay_out_exactly(network, domain, chart), center)
-    level: Level = "certified" if _strictly_inside(domain, center) else "uncertified"
+    level: Level = "certified" if strictly_inside(domain, center) else "uncertified"
     certificate = Certificate(exact=1) if level == "certified" else Certificate(open=1)
     return Partition(network, domain, pack(pattern[None, :]), center[None, :], np.array([radius]), True, level,
                      certificate, Effort(0, 0, 0.0))  # fmt: skip
-
-
-def _strictly_inside(domain: Domain, x: Float[np.ndarray, " n"]) -> bool:
-    """Whether a polytope's rows all exceed zero at a point, in exact arithmetic (boxes are never flat here)."""
-    if not isinstance(domain, Polytope):
-        return True
-    rows = [[Fraction(v) for v in row] for row in np.column_stack([domain.b, -domain.A]).tolist()]
-    point = [Fraction(1), *map(Fraction, x.tolist())]
-    return all(sum(a * v for a, v in zip(row, point, strict=True)) > 0 for row in rows if any(row[1:]))

@@ -26,6 +26,7 @@ from relu_shallow.regions.exact import (
     rounded,
     same_pattern,
     sides,
+    strictly_inside,
 )
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
 from relu_shallow.regions.partition import pack
@@ -220,7 +221,8 @@ def _exact_region(problem: Problem, node: Node) -> list[Batch]:
     x = rounded(exact)
     bits = pack((node.flags & 1)[None, :].astype(bool))
     radius = ball_radius(problem, node, np.array([float(v) for v in deep]))
-    kept = {} if same_pattern(problem.exact, node.flags, x) else {bits[0].tobytes(): exact}
+    proved = strictly_inside(problem.domain, x) and same_pattern(problem.exact, node.flags, x)
+    kept = {} if proved else {bits[0].tobytes(): exact}
     return [Batch(bits, x[None, :], np.array([radius]), kept)]
 
 

@@ -103,7 +103,7 @@ def _put_table(arrays: dict[str, np.ndarray], prefix: str, table: Table, network
     arrays[f"{prefix}.trie.child"] = table.trie.child
     entry: dict[str, Any] = {"root": int(table.trie.root)}
     if table.exact_witnesses:
-        entry["exact_witnesses"] = {str(region): list(map(str, x)) for region, x in table.exact_witnesses.items()}
+        entry["exact_witnesses"] = {str(region): [*map(_written, x)] for region, x in table.exact_witnesses.items()}
     if table.network is not network:  # a module of the network, not the whole of it
         entry["network"] = _put_network(arrays, f"{prefix}.network", table.network)
     return entry
@@ -190,25 +190,26 @@ def _get_table(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Net
 
 
 def _get_exact_witnesses(about: Mapping[str, Any], regions: int, inputs: int) -> dict[int, tuple[Fraction, ...]]:
-    """Rational points by region, written as {"17": ["1/3", "-2"]}."""
+    """Rational points by region, written as {"17": ["a/3", "-2/1"]}."""
     given = about.get("exact_witnesses", {})
     try:
         found = {int(region): tuple(map(_fraction, point)) for region, point in given.items()}
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise FormatError("its exact witnesses are damaged") from error
     if any(not 0 <= region < regions or len(point) != inputs for region, point in found.items()):
         raise FormatError("an exact witness belongs to no region, or has another number of inputs")
     return found
 
 
+def _written(value: Fraction) -> str:
+    """A rational in sixteens, of which Python writes and reads any number."""
+    return f"{value.numerator:x}/{value.denominator:x}"
+
+
 def _fraction(text: str) -> Fraction:
-    """A rational p/q; Fraction itself would also read 1e999999999."""
+    """The inverse of `_written`."""
     top, _, bottom = text.partition("/")
-    if bottom == "" and "/" in text:
-        raise ValueError(text)
-    if int(bottom or "1") == 0:
-        raise ValueError(text)
-    return Fraction(int(top), int(bottom or "1"))
+    return Fraction(int(top, 16), int(bottom, 16))
 
 
 def check_tree(trie: Trie, regions: int) -> None:

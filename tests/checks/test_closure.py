@@ -223,3 +223,88 @@ def test_a_point_on_a_border_has_another_pattern_on_either_side():
     assert pattern_beyond(network, zero, [-1]).tolist() == [False, True]
     assert not is_witness(network, zero, np.array([False, False]))
     assert is_witness(network, (Fraction(1, 10**400),), np.array([True, False]))
+
+
+# What hostile readers found
+
+
+def test_a_flat_polytope_has_no_regions_whatever_is_listed():
+    """x = 0 as two half-spaces; the list of a real box is put on it."""
+    network = random_partition(2, 6, 4, 1).network
+    partition = enumerate_regions(network, Box(-1.0, 1.0))
+    flat = Polytope(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), np.array([0.0, 0.0, 1.0, 1.0]))
+    witnesses = partition.witnesses * [0.0, 1.0]
+    found = closure(replace(partition, domain=flat, witnesses=witnesses))
+    assert found.false == list(range(partition.regions))
+    shallow = shallow_network(replace(partition, domain=flat, witnesses=witnesses))
+    failed = {check.name for check in verify(shallow, points=50, exact=True).checks if not check.ok}
+    assert {"each region is real, proved", "none is missing, proved"} <= failed
+
+
+def test_a_sample_does_not_trust_the_neighbours_that_it_does_not_prove():
+    """relu(relu(x)) has the regions 00 and 11; where 00 and 10 are listed, the flip of the first neuron is false."""
+    one = np.ones((1, 1))
+    network = from_layers([(one, np.zeros(1)), (one, np.zeros(1)), (one, np.zeros(1))])
+    partition = enumerate_regions(network, Box(-1.0, 1.0))
+    fake = replace(partition, bits=pack(np.array([[False, False], [True, False]])))
+    table = build_table(fake)
+    box = fit(Box(-1.0, 1.0), 1)
+    found = check_closure(table, box, np.array([0]))
+    assert list(found.missing) == [partition.bits[1].tobytes()]
+    assert check_closure(table, box, np.arange(2)).false == [1]
+
+
+def test_a_list_with_much_missing_is_given_up_early():
+    partition = random_partition(3, 12, 8, 1, domain=Box(-2.0, 2.0))
+    keep = np.random.default_rng(0).random(partition.regions) < 0.5
+    lacking = keeping(partition, keep)
+    assert lacking.regions > 100
+    assert 20 <= len(closure(lacking).missing) < (~keep).sum()
+    found = verify(shallow_network(lacking), points=50, exact=True)
+    assert "that is enough" in next(c.detail for c in found.checks if c.name == "none is missing, proved")
+
+
+def test_a_point_as_a_domain_has_one_region_even_on_a_hyperplane():
+    network = from_layers([(np.array([[1.0, -1.0], [1.0, 2.0]]), np.array([0.0, 1.0])), (np.ones((1, 2)), np.zeros(1))])
+    point = Box(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
+    found = verify(shallow_network(enumerate_regions(network, point)), points=50, exact=True)
+    assert found.ok, [check for check in found.checks if not check.ok]
+    line = Box(np.array([0.5, -1.0]), np.array([0.5, 1.0]))
+    fixed = from_layers([(np.array([[1.0, 0.0], [1.0, 2.0]]), np.array([-0.5, 1.0])), (np.ones((1, 2)), np.zeros(1))])
+    found = verify(shallow_network(enumerate_regions(fixed, line)), points=50, exact=True)
+    assert found.ok, [check for check in found.checks if not check.ok]
+
+
+def test_a_rational_witness_that_proves_nothing_is_noticed_whatever_the_float_one_does():
+    partition = random_partition(2, 6, 4, 1, domain=Box(-1.0, 1.0))
+    table = build_table(partition)
+    bogus = replace(table, exact_witnesses={2: rational(table.witnesses[3])})
+    box = fit(Box(-1.0, 1.0), 2)
+    assert 2 in check_closure(bogus, box, np.arange(table.regions)).false
+    assert not check_plane(bogus, box).ok
+
+
+def test_a_witness_beside_a_flat_box_proves_nothing():
+    flat = Box(np.array([-2.0, 0.5, -2.0]), np.array([2.0, 0.5, 2.0]))
+    partition = random_partition(3, 8, 6, 1, domain=flat)
+    witnesses = partition.witnesses.copy()
+    witnesses[4, 1] = 0.5 + 2.0**-50
+    assert closure(replace(partition, witnesses=witnesses)).false == [4]
+
+
+def test_an_empty_polytope_has_no_regions():
+    partition = random_partition(2, 6, 4, 1, domain=Box(-1.0, 1.0))
+    empty = Polytope(np.array([[0.0, 0.0]]), np.array([-1.0]))
+    assert closure(replace(partition, domain=empty)).false == list(range(partition.regions))
+
+
+def test_what_underflows_is_not_taken_for_zero():
+    """Relu of x times 1e-200, thrice: rows too small for floats, that bound regions all the same."""
+    tiny = np.full((1, 1), 1e-200)
+    one = np.ones((1, 1))
+    last = (np.array([[1e100]]), np.array([-1e-290]))
+    pairs = [(one, np.array([-0.25])), (tiny, np.zeros(1)), (tiny, np.zeros(1)), last, (one, np.zeros(1))]
+    partition = enumerate_regions(from_layers(pairs), Box(-1.0, 1.0))
+    assert not closure(partition).missing
+    for region in range(partition.regions):
+        assert closure(keeping(partition, np.arange(partition.regions) != region)).missing

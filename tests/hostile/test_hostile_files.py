@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from command_line import one_sentence, random_layers, run, write_onnx
 from models import DEEP, MODELS
 from tables import BOXES, DATA, PROPERTIES, text
 
+MARKER = Path(tempfile.gettempdir()) / "relu_shallow_marker"
 GROWN = 400  # megabytes that a refusal may take above what was taken before
 SECONDS = 20  # two at most on an idle machine
 
@@ -95,7 +97,7 @@ def test_the_watched_process_sees_what_a_hostile_file_would_do(good):
     """Each guard of the test above fires where a command does what no loader may."""
     doing = {
         "a file opened elsewhere": "open('/etc/passwd').close()",
-        "a file written elsewhere": "open('/tmp/relu_shallow_marker', 'w').close()",
+        "a file written elsewhere": f"open({str(MARKER)!r}, 'w').close()",
         "a program started": "import os; os.system('true')",
         "memory filled": "bytearray(4 << 30)",
         "memory used": "b'1' * (600 << 20)",
@@ -114,7 +116,7 @@ def test_the_watched_process_sees_what_a_hostile_file_would_do(good):
     assert "MemoryError" in found[3]["status"]
     assert found[4]["grown"] > GROWN << 10 > found[5]["grown"]
     assert found[5]["status"] == "took too long"
-    Path("/tmp/relu_shallow_marker").unlink()
+    MARKER.unlink()
 
 
 def test_a_graph_of_twenty_thousand_layers_is_read_without_recursion(good, tmp_path):

@@ -117,7 +117,7 @@ def test_gates_of_two_slopes_and_sparse_weights_are_read(tmp_path):
 
 
 def test_a_list_of_a_general_solver_can_be_proved_too(tmp_path):
-    shallow = rs.convert(from_layers(random_layers(2, 4, 3, 1)), rs.Box(-1, 1), lp="highs", proof=True)
+    shallow = with_proof(rs.convert(from_layers(random_layers(2, 4, 3, 1)), rs.Box(-1, 1), lp="highs"))
     assert checked(shallow, tmp_path / "s")[0] == 0
 
 
@@ -218,8 +218,8 @@ def test_an_exact_weight_is_needed_to_the_last_digit(proved, tmp_path):
     def slightly_less(arrays, about):
         words = bytes(arrays["proof.exact"]).decode().split()
         k = next(i for i, word in enumerate(words) if "/" in word)
-        top, bottom = map(int, words[k].split("/"))
-        words[k] = f"{top * 10**30 - 1}/{bottom * 10**30}"
+        top, bottom = (int(v, 16) for v in words[k].split("/"))
+        words[k] = f"{top * 10**30 - 1:x}/{bottom * 10**30:x}"
         arrays["proof.exact"] = np.frombuffer(" ".join(words).encode(), np.uint8)
 
     assert altered(proved / "degenerate", slightly_less, tmp_path / "s")[0] == 1

@@ -165,3 +165,13 @@ def test_the_named_networks_have_the_counts_of_their_theorems(case):
     problem = case.problem()
     box = list(zip(problem.lo, problem.hi, strict=True)) if problem.bounded else None
     assert len(regions(problem.layers, box)) == case.count
+
+
+@pytest.mark.parametrize("kind", ["equal up to scale", "slivers", "scales everywhere"])
+def test_a_wedge_thinner_than_floats_has_a_radius_all_the_same(kind):
+    """On the whole space: these had negative radii, which no file may hold."""
+    seed = {"equal up to scale": 7003114, "slivers": 7003115, "scales everywhere": 7003118}[kind]
+    size = hard_networks.SIZES[np.random.default_rng(seed).integers(len(hard_networks.SIZES))]
+    found = enumerate_regions(from_layers(layers(kind, seed, *size)), WholeSpace())
+    assert found.level == "certified"
+    assert (found.radii > 0).all()

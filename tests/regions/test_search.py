@@ -213,3 +213,10 @@ def test_a_network_too_wide_to_be_written_out_is_refused():
                    (Gate.relu(n),))  # fmt: skip
     with pytest.raises(ModelError, match="400,020,000 numbers once written out"):
         enumerate_regions(wide, Box(-1.0, 1.0))
+
+
+def test_without_certification_nothing_is_certified_not_even_by_chance():
+    network = from_layers([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    for domain in (Box(-1.0, 1.0), WholeSpace()):
+        assert enumerate_regions(network, domain, certify=False).level == "uncertified"
+        assert enumerate_regions(network, domain).level == "certified"

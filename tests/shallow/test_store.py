@@ -285,3 +285,21 @@ def test_a_file_that_contradicts_its_own_certificate_is_refused(stored, claim):
     rewrite(stored, alter)
     with pytest.raises(FormatError, match="claims to be certified"):
         load_shallow(stored)
+
+
+def test_a_rational_witness_of_any_length_is_kept(tmp_path):
+    """More digits than Python writes in tens."""
+    from dataclasses import replace
+    from fractions import Fraction
+
+    net = from_layers([(np.array([[1.0]]), np.zeros(1)), (np.ones((1, 1)), np.zeros(1))])
+    shallow = shallow_network(enumerate_regions(net, Box(-1.0, 1.0)))
+    x = (Fraction(-(3**10_000), 7**9_000),)
+    table = replace(shallow.table, exact_witnesses={1: x})
+    save_shallow(replace(shallow, tables=(table,)), tmp_path / "a")
+    assert load_shallow(tmp_path / "a").table.exact_witnesses == {1: x}
+    for text in ("1/0", "1", "x/2", 3):
+        given = {"1": [text]}
+        rewrite(tmp_path / "a", lambda arrays, about, given=given: about["tables"][0].update(exact_witnesses=given))
+        with pytest.raises(FormatError, match="exact witness"):
+            load_shallow(tmp_path / "a")
