@@ -33,7 +33,7 @@ def command(
     model: str, domain: str, time_limit: float, workers: int | None, seed: int, trust: tuple[str, ...],
     no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
-    """Estimate how many linear regions MODEL has, and the time and disk that converting it would take.
+    """Estimate how many regions MODEL has, and what converting it takes.
 
     The number comes with a 95 % confidence interval, or is exact where the time was enough to list them all.
 
