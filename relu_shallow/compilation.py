@@ -9,7 +9,9 @@ from threading import Timer
 
 import numpy as np
 
-from relu_shallow.checks.closure import check_closure
+from relu_shallow.checks.closure import Closure, check_closure, exact_cell, lay_out_cells, states_of
+from relu_shallow.checks.counting import free_inputs
+from relu_shallow.checks.exact import witness_of
 from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.network import from_layers
 from relu_shallow.regions.search import enumerate_regions
@@ -37,7 +39,11 @@ def ensure_check_compiled(shallow: ShallowNetwork, announce: Callable[[str], Non
     """Compiles the exact check, or loads it from its cache; `announce` is told when it is a compilation."""
     with _told(announce, "compiling the exact check for this machine, once; this takes about 15 s"):
         for table in shallow.tables:
-            check_closure(table, fit(shallow.domain, table.network.inputs), np.arange(0))
+            domain = fit(shallow.domain, table.network.inputs)
+            check_closure(table, domain, np.arange(0))
+            if table.network.neurons and free_inputs(domain, table.network.inputs).any():
+                cells = lay_out_cells(table, domain)
+                states_of(cells, exact_cell(cells, 0, witness_of(table, 0)), Closure())
 
 
 @contextmanager

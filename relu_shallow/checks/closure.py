@@ -45,11 +45,10 @@ from relu_shallow.checks.facets import (
     OPEN,
     REGIONS,
     UNSETTLED,
-    hash_table,
-    region_hashes,
     settle_cell,
     settle_regions,
 )
+from relu_shallow.checks.lookup import hash_table, region_hashes
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import dense, stacked, switching
 from relu_shallow.precision import gamma
@@ -104,8 +103,8 @@ def check_closure(
     ):
         x = rational(table.witnesses[region]) if state[-1] else witness_of(table, region)
         cell = exact_cell(cells, region, x)
-        if not state[-1] and not is_real(cells, cell):
-            found.false.append(region)
+        if region in found.false or not (state[-1] or is_real(cells, cell)):
+            found.false = sorted({*found.false, region})
         elif facets_too:
             _cross_exactly(cells, cell, found, alone=alone)
         if len(found.missing) >= ENOUGH:

@@ -84,6 +84,7 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
         "complete": known.complete,
         "level": known.level,
         "certificate": asdict(known.certificate),
+        "proof": sum(array.nbytes for array in shallow.proof.values()),
         "lps": known.effort.lps,
         "search_seconds": known.effort.seconds,
         "modules": [table.regions for table in shallow.tables],
