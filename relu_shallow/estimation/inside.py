@@ -12,6 +12,7 @@ from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.task import Batch, Node, Problem
 
 CHAINS, BURN_IN, KEPT = 128, 16, 4  # walks at a time, steps before their points count, steps that count
+STARTS = 8  # points where walks begin, in charts that reach to infinity
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,14 @@ def cell_halfspaces(layers: Layers, node: Node) -> tuple[Float[np.ndarray, "rows
 
 
 def chart_points(chart: Chart, batches: list[Batch]) -> Float[np.ndarray, "points d"]:
-    """The witnesses of regions as chart points: (M - x e) y = x e_d - v has one solution in the chart's plane."""
+    """The witnesses of regions as chart points; at most STARTS where each takes an equation to solve.
+
+    (M - x e) y = x e_d - v has one solution in the chart's plane. Where x0 is constant, M has orthogonal columns.
+    """
     x = np.concatenate([batch.witnesses for batch in batches])
+    if not chart.e[:-1].any():
+        return (x - chart.v) @ chart.M / (chart.M * chart.M).sum(axis=0)
+    x = x[:: -(-len(x) // STARTS)]
     left = chart.M - x[:, :, None] * chart.e[:-1]
     right = x * chart.e[-1] - chart.v
     return (np.linalg.pinv(left) @ right[:, :, None])[:, :, 0]

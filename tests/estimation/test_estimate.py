@@ -1,5 +1,7 @@
 """`estimate` from Python and from the command line."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from command_line import random_layers, run, run_json, write_onnx
@@ -17,7 +19,7 @@ def deep():
     """A network with far more regions than half a second can list."""
     rng = np.random.default_rng(0)
     widths = [5, 40, 40, 1]
-    return from_layers([(rng.normal(size=(b, a)), rng.normal(size=b)) for a, b in zip(widths, widths[1:], strict=False)])
+    return from_layers([(rng.normal(size=(b, a)), rng.normal(size=b)) for a, b in pairwise(widths)])
 
 
 def test_a_small_network_is_counted_exactly():
@@ -92,7 +94,7 @@ def test_the_interval_covers_on_fresh_seeds_with_a_small_budget():
     for seed in range(8):
         rng = np.random.default_rng(seed)
         numbers, _, all_found = estimating.replicates(estimating.trees_of(network, domain, seed), 2, 8, rng, map)
-        mean, low, high = estimating.interval(numbers)
+        _, low, high = estimating.interval(numbers)
         covered += all_found or low <= true <= high
         exact += all_found
     assert exact <= 2, "the network is too small to test anything"
