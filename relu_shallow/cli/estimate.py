@@ -63,7 +63,6 @@ def describe(found: Estimate) -> dict[str, Any]:
         "exact": found.exact,
         "counted": found.counted,
         "replicates": found.replicates,
-        "population": found.population,
         "cores": found.cores,
         "cpu_seconds": found.cpu_seconds,
         "hours": found.hours(),

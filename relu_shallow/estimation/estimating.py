@@ -68,7 +68,7 @@ def estimate(
 
 def _exactly(listed: Partition, cost: Cost, workers: int, seconds: float) -> Estimate:
     number = float(listed.regions)
-    return Estimate(number, number, number, True, listed.regions, 0, 0, workers, cost.seconds * number,
+    return Estimate(number, number, number, True, listed.regions, 0, workers, cost.seconds * number,
                     cost.bytes * number, seconds)  # fmt: skip
 
 
@@ -79,18 +79,13 @@ def _drawn(
     trees = trees_of(network, domain, seed)
     rng = np.random.default_rng(seed)
     with ThreadPoolExecutor(workers) as pool:
-        each: Map = pool.map
         for population in PILOTS:
             start = time.perf_counter()
-            draw(trees, population, rng, each)
+            draw(trees, population, rng, pool.map)
             trees.learn()
         now = time.perf_counter()
-        left = max(limit - (now - began), 0.0) / REPLICATES
-        population = int(np.clip(left / (now - start) * PILOTS[-1], SMALLEST, LARGEST))
-        late = began + limit
-        numbers, rates, exact = replicates(
-            trees, population, REPLICATES, rng, each, enough=lambda done: done >= FEWEST and time.perf_counter() > late
-        )
+        population = _filling(PILOTS[-1], now - start, began + limit - now, REPLICATES)
+        numbers, rates, exact = replicates(trees, population, REPLICATES, rng, pool.map, deadline=began + limit)
     mean, low, high = interval(numbers)
     low, high = max(low, float(listed.regions)), max(high, float(listed.regions))
     mean = max(mean, low)
@@ -98,7 +93,7 @@ def _drawn(
         low = high = mean
     known = np.isfinite(rates)
     rate = cost.seconds if not known.any() else max(float(rates[known].mean()) + cost.building, 0.0)
-    return Estimate(mean, low, high, exact, listed.regions, len(numbers), population, workers, rate * mean,
+    return Estimate(mean, low, high, exact, listed.regions, len(numbers), workers, rate * mean,
                     cost.bytes * mean, time.perf_counter() - began)  # fmt: skip
 
 
@@ -116,19 +111,34 @@ def replicates(
     most: int,
     rng: np.random.Generator,
     each: Map,
-    enough: Callable[[int], bool] = lambda done: False,  # noqa: ARG005
+    deadline: float = np.inf,
 ) -> tuple[Float[np.ndarray, " drawn"], Float[np.ndarray, " drawn"], bool]:
-    """Estimates, each unbiased given those before, from which its guesses come; their rates; whether one is exact."""
+    """Estimates, each unbiased given those before, from which its guesses come; their rates; whether one is exact.
+
+    With a deadline (of perf_counter) the population follows what the one before took, so as to fill the time.
+    """
     numbers: list[float] = []
     rates: list[float] = []
-    while len(numbers) < most and not enough(len(numbers)):
+    while len(numbers) < most and (len(numbers) < FEWEST or time.perf_counter() < deadline):
+        start = time.perf_counter()
         drawing = draw(trees, population, rng, each)
         rates.append(drawing.rate)
         if drawing.exact and len(trees.problems) == 1:
             return np.array([drawing.regions]), np.array(rates), True
         numbers.append(counted_once(trees, drawing, rng))
         trees.learn()
+        if np.isfinite(deadline) and len(numbers) < most:
+            now = time.perf_counter()
+            population = _filling(population, now - start, deadline - now, most - len(numbers))
     return np.array(numbers), np.array(rates), False
+
+
+def _filling(population: int, spent: float, left: float, times: int) -> int:
+    """The population that so many drawings may have in the time left; at most double the last one, which cost `spent`.
+
+    Opened cells are remembered, so drawings become cheaper, and the population grows.
+    """
+    return int(np.clip(population * min(max(left, 0.0) / times / spent, 2.0), SMALLEST, LARGEST))
 
 
 def interval(numbers: Float[np.ndarray, " drawn"]) -> tuple[float, float, float]:

@@ -10,9 +10,9 @@ class Estimate:
     """The number of regions with a 95 % confidence interval, and the seconds and bytes of a full conversion.
 
     Where the search came to its end within the time, `exact` holds and low = regions = high. `counted` regions were
-    met by the search for certain. `replicates` independent drawings made the estimate, each of at most `population`
-    cells at a time. `cpu_seconds` are of one core; dividing by the cores, as `hours` does, supposes that they share
-    the work perfectly. `bytes` is an upper estimate: half-spaces are taken to be as little shared as in a small part.
+    met by the search for certain. The estimate is the mean of `replicates` drawings. `cpu_seconds` are of one core;
+    dividing by the cores, as `hours` does, supposes that they share the work perfectly. `bytes` is an upper estimate:
+    half-spaces are taken to be as little shared as in a small part.
     """
 
     regions: float
@@ -21,7 +21,6 @@ class Estimate:
     exact: bool
     counted: int
     replicates: int
-    population: int
     cores: int
     cpu_seconds: float
     bytes: float

@@ -65,7 +65,7 @@ def test_the_command_reports_the_number_and_the_cost(tmp_path):
 def test_what_is_out_of_reach_comes_with_advice(deep):
     from relu_shallow.cli.estimate import advice, describe
 
-    found = rs.Estimate(1e12, 1e11, 1e13, False, 5, 12, 8, 2, 1e8, 1e15, 10.0)
+    found = rs.Estimate(1e12, 1e11, 1e13, False, 5, 12, 2, 1e8, 1e15, 10.0)
     assert "--domain" in advice(found)
     assert "--max-regions" in describe(found)["advice"]
 
