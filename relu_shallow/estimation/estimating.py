@@ -13,7 +13,7 @@ from jaxtyping import Float
 from relu_shallow.compilation import ensure_compiled
 from relu_shallow.conversion import check_request
 from relu_shallow.domain import Box, Domain, WholeSpace, fit
-from relu_shallow.estimation.cost import Cost, cost_of
+from relu_shallow.estimation.cost import Cost, cost_of, merging_seconds
 from relu_shallow.estimation.drawing import Forest, Map, draw, forest
 from relu_shallow.estimation.overlap import counted_once
 from relu_shallow.estimation.record import Estimate
@@ -91,8 +91,9 @@ def _drawn(
     mean = max(mean, low)
     if exact:
         low = high = mean
+    merging = merging_seconds(listed) if len(trees.problems) > 1 else 0.0
     known = np.isfinite(rates)
-    rate = cost.seconds if not known.any() else max(float(rates[known].mean()) + cost.building, 0.0)
+    rate = cost.seconds if not known.any() else max(float(rates[known].mean()) + cost.building + merging, 0.0)
     return Estimate(mean, low, high, exact, listed.regions, len(numbers), workers, rate * mean,
                     cost.bytes * mean, time.perf_counter() - began)  # fmt: skip
 
@@ -122,10 +123,10 @@ def replicates(
     while len(numbers) < most and (len(numbers) < FEWEST or time.perf_counter() < deadline):
         start = time.perf_counter()
         drawing = draw(trees, population, rng, each)
-        rates.append(drawing.rate)
         if drawing.exact and len(trees.problems) == 1:
-            return np.array([drawing.regions]), np.array(rates), True
+            return np.array([drawing.regions]), np.array([drawing.rate]), True
         numbers.append(counted_once(trees, drawing, rng))
+        rates.append(drawing.rate * drawing.regions / numbers[-1])  # what charts find again takes time again
         trees.learn()
         if np.isfinite(deadline) and len(numbers) < most:
             now = time.perf_counter()
