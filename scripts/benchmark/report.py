@@ -77,12 +77,13 @@ def draw(neurons: dict[int, Rows], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name, system in SYSTEMS.items():
+    for number, (name, system) in enumerate(SYSTEMS.items()):
         points = [(n, row) for n, rows in neurons.items() if isinstance(row := rows.get(name), Row)]
         points = [(n, row) for n, row in points if math.isfinite(row.seconds)]
         if not points:
             continue
-        (line,) = axes.plot([n for n, _ in points], [row.seconds for _, row in points], lw=1.2, label=system.title)
+        (line,) = axes.plot([n for n, _ in points], [row.seconds for _, row in points], lw=1.2, label=system.title,
+                            color=mpl.colormaps["tab10"](number))  # fmt: skip
         for n, row in points:
             face = "white" if row.extrapolated else line.get_color()
             axes.plot(n, row.seconds, "o", ms=5, mfc=face, mec=line.get_color())
