@@ -25,7 +25,7 @@ from relu_shallow.errors import DataError, MissingExtra, OutputError
 LONGEST_NAME = 60  # characters of a column's name that a message shows
 MOST_COLUMNS = 100_000
 FREE_CELLS, CELLS_PER_BYTE = 1 << 24, 64  # of a Parquet file, which says one value a million times in a few bytes
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed, which a quoted cell may hold
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _HEXADECIMAL = re.compile(r"[-+]?0x[0-9a-f]+", re.IGNORECASE)
 
 
@@ -377,7 +377,12 @@ def _harmless(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     runs = cell.startswith(("\t", "\r")) or cell.lstrip().startswith(("=", "+", "-", "@"))
-    return "'" * runs + _CONTROL.sub(" ", cell)
+    return "'" * runs + without_control(cell)
+
+
+def without_control(text: str) -> str:
+    """A text with spaces in place of control characters; tabs and line feeds, which a quoted cell may hold, stay."""
+    return _CONTROL.sub(" ", text)
 
 
 def _write_csv(path: Path, names: Sequence[str], columns: Sequence[Any]) -> None:

@@ -51,7 +51,7 @@ from relu_shallow.checks.facets import (
 from relu_shallow.checks.lookup import hash_table, region_hashes
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import dense, stacked, switching
-from relu_shallow.precision import gamma
+from relu_shallow.precision import TINY, gamma, sum_rounding
 from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.table import Table
 
@@ -142,8 +142,7 @@ def lay_out_cells(table: Table, domain: Domain) -> Cells:
     width = np.full(len(free), np.inf)
     if isinstance(domain, Box):
         width = (domain.hi - domain.lo)[free] * (1 + gamma(2))
-    rounding = gamma(max((*network.widths, network.inputs)) + 40)
-    return Cells(table, domain, free, width, (keys, hashes, slots), rounding, STEPS * (len(free) + 1))
+    return Cells(table, domain, free, width, (keys, hashes, slots), sum_rounding(network), STEPS * (len(free) + 1))
 
 
 def settled(
@@ -230,7 +229,7 @@ def states_of(cells: Cells, cell: ExactCell, found: Closure) -> UInt8[np.ndarray
             g[place] = [_rounded(a, value) for a in row[:-1]]
             if place < len(cell.rows):
                 state[place] = OPEN
-    delta = cells.rounding * np.abs(g) + np.finfo(np.float64).tiny
+    delta = cells.rounding * np.abs(g) + TINY
     counters = np.zeros(COUNTERS, np.int64)
     for every in (False, True):  # then with all rows left: where many vanish together, no single flip is listed
         if settle_cell(cell.region, g, delta, cells.width, cells.table.bits, cells.listed, cells.rounding, cells.steps,

@@ -19,11 +19,11 @@ from numba import njit
 from relu_shallow.checks.lookup import is_listed
 from relu_shallow.checks.simplex import bound_on_box, bound_on_cone, minimise, start_dictionary
 from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
+from relu_shallow.precision import TINY
 
 CONSTANT, LISTED, REDUNDANT, OPEN = 0, 1, 2, 3
 REGIONS, FLIPS, UNSETTLED = 0, 1, 2
 COUNTERS = 3
-TINY = np.finfo(np.float64).tiny
 
 
 @njit(**JIT)

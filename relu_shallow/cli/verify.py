@@ -16,7 +16,7 @@ PARTIAL = "the list is partial; the shallow network equals the deep one in every
 REAL = ", each of which is real, which is proved"
 SAMPLED = "; of the regions sampled, every one is real and is surrounded by listed ones, both proved"
 ADVICE = "to prove it for a random sample of the regions only, give --sample K"
-PROOF_ADVICE = "without --exact the stored proof is not checked"
+STORED_PROOF_ADVICE = "without --exact the stored proof is not checked"
 
 
 @click.command("verify")
@@ -71,7 +71,7 @@ def command(
     if exact and converted.proof and sample is not None:
         result = replace(result, left_out=(*result.left_out, "stored proof: only a sample is looked at"))
     elif exact and converted.proof:
-        with progress_of("leaf of the stored proof", PROOF_ADVICE) as progress:
+        with progress_of("leaf of the stored proof", STORED_PROOF_ADVICE) as progress:
             status, said = check_file(shallow, progress)
         result = replace(result, checks=(*result.checks, Check("stored proof", status == 0, said)))
     if as_json:

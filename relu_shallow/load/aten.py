@@ -18,6 +18,7 @@ import numpy as np
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import ROWS, UNKNOWN, Size
 from relu_shallow.load.walk import (
+    BATCH_NORM_EPS,
     Vector,
     Walk,
     batch_norm,
@@ -156,7 +157,7 @@ def _div(walk: Walk, name: str, a: Any, b: Any, rounding_mode: Any = None) -> Ve
 
 def _batch_norm(
     walk: Walk, name: str, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
-    training: Any = False, momentum: Any = None, eps: Any = 1e-5, cudnn_enabled: Any = None,
+    training: Any = False, momentum: Any = None, eps: Any = BATCH_NORM_EPS, cudnn_enabled: Any = None,
 ) -> Vector:  # fmt: skip
     if training or running_mean is None:
         raise ModelError(f"layer {name} is a batch normalisation in training mode: its output depends on the other "
@@ -165,13 +166,13 @@ def _batch_norm(
 
 
 def _no_training(walk: Walk, name: str, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
-                 momentum: Any = None, eps: Any = 1e-5) -> tuple[Vector]:  # fmt: skip
+                 momentum: Any = None, eps: Any = BATCH_NORM_EPS) -> tuple[Vector]:  # fmt: skip
     return (_batch_norm(walk, name, x, weight, bias, running_mean, running_var, False, momentum, eps),)
 
 
 def _functional_batch_norm(
     walk: Walk, name: str, x: Any, running_mean: Any, running_var: Any, weight: Any = None,
-    bias: Any = None, training: Any = False, momentum: Any = None, eps: Any = 1e-5,
+    bias: Any = None, training: Any = False, momentum: Any = None, eps: Any = BATCH_NORM_EPS,
 ) -> Vector:  # fmt: skip
     return _batch_norm(walk, name, x, weight, bias, running_mean, running_var, training, momentum, eps)
 

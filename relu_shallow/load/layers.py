@@ -14,6 +14,7 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.walk import (
+    BATCH_NORM_EPS,
     FREE_ENTRIES,
     Vector,
     Walk,
@@ -168,7 +169,7 @@ def _batch_norm(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
             f"layer {name} is a batch normalisation without running statistics: its output depends on the other rows "
             "of the batch; train it with track_running_stats=True"
         )
-    eps = float(_option(layer, "eps", 1e-5))
+    eps = float(_option(layer, "eps", BATCH_NORM_EPS))
     return batch_norm(walk, name, v, mean, variance, parameter(layer, "weight"), parameter(layer, "bias"), eps)
 
 

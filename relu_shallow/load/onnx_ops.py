@@ -15,6 +15,7 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import ROWS, Size
 from relu_shallow.load.convolution import convolution_matrix
 from relu_shallow.load.walk import (
+    BATCH_NORM_EPS,
     Vector,
     Walk,
     batch_norm,
@@ -175,7 +176,7 @@ def _batch_norm(walk: Walk, node: Node, x: Vector, weight: Any, bias: Any, mean:
     if node.options.get("training_mode", 0):
         raise ModelError(f"layer {node.name} is a batch normalisation in training mode; export the model for inference")
     return batch_norm(
-        walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", np.float32(1e-5)))
+        walk, node.name, x, mean, variance, weight, bias, float(node.options.get("epsilon", np.float32(BATCH_NORM_EPS)))
     )
 
 

@@ -18,11 +18,21 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load.chain import assemble
 from relu_shallow.load.reading import ModelFile, damaged
 from relu_shallow.load.state_dict import walk_state_dict
-from relu_shallow.load.walk import Vector, Walk, batch_norm, finish, gate, head, linear, most_entries, source_of
+from relu_shallow.load.walk import (
+    BATCH_NORM_EPS,
+    Vector,
+    Walk,
+    batch_norm,
+    finish,
+    gate,
+    head,
+    linear,
+    most_entries,
+    source_of,
+)
 from relu_shallow.network import Head, Network
 
 CONVERTED = "relu_shallow"  # the metadata key of a file written by convert
-BATCH_NORM_EPS = 1e-5  # PyTorch's default; a file can declare another in the metadata key batch_norm_eps
 HEADS: tuple[Head, ...] = ("softmax", "log_softmax", "sigmoid", "tanh")
 
 

@@ -176,6 +176,9 @@ def by_channel(v: Vector, slopes: Array) -> np.ndarray:
     return array if v.shape is None or array.ndim != 1 else array.reshape(-1, *[1] * (len(v.shape) - 2))
 
 
+BATCH_NORM_EPS = 1e-5  # what PyTorch and the ONNX standard take where a file says nothing
+
+
 def batch_norm(
     walk: Walk, name: str, v: Vector, mean: Array, variance: Array, weight: Array, bias: Array, eps: float
 ) -> Vector:

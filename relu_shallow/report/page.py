@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from relu_shallow.atomic import replacing
+from relu_shallow.data import without_control
 from relu_shallow.domain import describe
 from relu_shallow.errors import DataError
 from relu_shallow.explanation.attribution import LOCAL, Attribution, max_additivity_gap, status_counts
@@ -18,7 +18,6 @@ from relu_shallow.network import Network
 from relu_shallow.plot.attribution import SHOWN, SWARM_ROWS, bar, beeswarm, waterfall
 from relu_shallow.shallow.table import ShallowNetwork
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 MINUS = "\u2212"
 LISTED_REGIONS = 10
 LISTED_FEATURES = 30
@@ -76,7 +75,7 @@ def render(attribution: Attribution, model: ShallowNetwork | Network, rows: Sequ
 
 def _shown(value: Any) -> Any:
     """A value as it goes into the page: names of features may hold control characters, which a page may not."""
-    return _CONTROL.sub(" ", value) if isinstance(value, str) else value
+    return without_control(value) if isinstance(value, str) else value
 
 
 def number(value: float | int) -> str:  # beartype does not read an int as a float
