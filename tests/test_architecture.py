@@ -16,7 +16,7 @@ PACKAGE = ROOT / "relu_shallow"
 FLOW = [
     "errors machine",
     "network domain atomic",
-    "vnnlib precision data",
+    "vnnlib precision data archive layout",
     "load lp",
     "regions",
     "shallow",

@@ -289,7 +289,7 @@ def altered(change):
         from safetensors import safe_open
         from safetensors.numpy import save_file
 
-        from relu_shallow.shallow.store import KEY, content_hash
+        from relu_shallow.archive import KEY, content_hash
 
         with safe_open(folder / "good.shallow.safetensors", framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

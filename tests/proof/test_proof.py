@@ -17,13 +17,14 @@ from networks import NAMED
 from safetensors.numpy import load_file, save_file
 
 import relu_shallow as rs
+from relu_shallow.archive import KEY, read_metadata
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.network import Affine, Gate, Network, from_layers
 from relu_shallow.proof import check
 from relu_shallow.proof.prove import with_proof
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
-from relu_shallow.shallow.store import KEY, load_shallow, read_metadata, save_shallow
+from relu_shallow.shallow.store import load_shallow, save_shallow
 
 CHECKER = Path(check.__file__)
 TRIANGLE = rs.Polytope([[1, 1], [-1, 0.5], [0, -1]], [1, 1, 1])

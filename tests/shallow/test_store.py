@@ -11,14 +11,15 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
+from relu_shallow import archive
+from relu_shallow.archive import KEY, content_hash
 from relu_shallow.domain import Box, Polytope, WholeSpace
 from relu_shallow.errors import FormatError, OutputError
 from relu_shallow.network import Affine, from_layers, named
 from relu_shallow.regions.search import enumerate_regions
-from relu_shallow.shallow import store
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.layout import check_tree
-from relu_shallow.shallow.store import KEY, content_hash, is_shallow_file, load_shallow, save_shallow
+from relu_shallow.shallow.store import is_shallow_file, load_shallow, save_shallow
 from relu_shallow.shallow.trie import Trie
 
 
@@ -258,8 +259,8 @@ def test_a_tree_is_one_that_leads_to_every_region_once():
 
 
 def test_the_key_and_version_are_in_the_metadata(stored):
-    about = store.read_metadata(stored)
-    assert about["version"] == store.VERSION
+    about = archive.read_metadata(stored)
+    assert about["version"] == archive.VERSION
     assert about["network"]["feature_names"] == ["age", "blood, pressure"]
 
 
