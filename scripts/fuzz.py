@@ -4,7 +4,8 @@
 
 A finding is any exception but ReluShallowError, a warning that would add a line to the terminal, more than two
 gigabytes, or more than ten seconds. Each is written to the folder, once for each place in the code; the exit status is
-1 where there is any. It needs atheris: pip install atheris (Linux and macOS; no dependency of the package).
+1 where there is any, and 2 where the fuzzer itself fails. It needs atheris: pip install atheris (Linux and macOS; no
+dependency of the package).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import atexit
 import os
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,6 +35,7 @@ READERS = (
     "vnnlib",
 )
 MEGABYTES, SECONDS_EACH = 2048, 10
+LONGEST = 40_000  # bytes of an input; the largest of the seeds has 27,000
 
 
 def main() -> None:
@@ -67,7 +70,7 @@ def main() -> None:
         f"-timeout={3 * SECONDS_EACH}",
         f"-artifact_prefix={keep}/stopped-",
         f"-seed={options.seed}",
-        "-max_len=20000",
+        f"-max_len={LONGEST}",
         "-print_final_stats=1",
         *([f"-dict={work / 'words'}"] if words else []),  # libFuzzer refuses an empty one
     ]
@@ -77,7 +80,12 @@ def main() -> None:
     mutator = MUTATORS.get(options.reader)
     extra = {"custom_mutator": mutator} if mutator else {}
     atheris.Setup([sys.argv[0], *flags, str(corpus)], findings.try_one, **extra)
-    atheris.Fuzz()
+    try:
+        atheris.Fuzz()
+    except BaseException:  # of the fuzzer itself, such as a mutator that fails
+        traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+        os._exit(2)  # to let Python end by itself would wait for ever: atheris asks for its lock once it is gone
 
 
 if __name__ == "__main__":

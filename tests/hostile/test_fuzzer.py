@@ -40,3 +40,37 @@ def test_every_seed_is_a_file_that_is_read(reader, tmp_path):
                 read_table(path)
         else:
             read(path)
+
+
+@pytest.mark.parametrize("reader", ["onnx", "safetensors", "shallow", "npy"])
+def test_files_are_changed_within_their_limit_whatever_is_in_them(reader, tmp_path, monkeypatch):
+    """What a mutator raises, or makes too long, ends the fuzzer before its time."""
+    from scripts.fuzzing import mutate
+    from scripts.fuzzing.seeds import seeds
+
+    def half(data: bytes, most: int) -> bytes:
+        return data[: min(len(data) // 2, most)]
+
+    monkeypatch.setattr(mutate, "_plain", half)
+    for seed in seeds(reader, tmp_path):
+        changed = [mutate.MUTATORS[reader](seed, len(seed), number) for number in range(60)]
+        assert max(map(len, changed)) <= len(seed)
+        assert any(new not in (seed, half(seed, len(seed))) for new in changed)
+        for cut in range(0, len(seed), 1 + len(seed) // 50):
+            damaged = seed[:cut] + b"\xff\x00{" + seed[cut + 3 :]
+            for given in (seed[:cut], damaged):
+                assert len(mutate.MUTATORS[reader](given, len(seed), cut)) <= len(seed)
+
+
+def test_a_fuzzer_that_fails_itself_ends_and_says_so():
+    pytest.importorskip("atheris", reason="the fuzzer needs it")
+    code = (
+        "import sys, runpy; sys.argv = ['fuzz.py', 'nnet', '--seconds', '5']; sys.path.insert(0, '..'); "
+        "from scripts.fuzzing import mutate; mutate.MUTATORS['nnet'] = lambda data, most, seed: bytes(most + 1); "
+        "runpy.run_path('fuzz.py', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts", check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "cannot be larger than max_size" in done.stdout
