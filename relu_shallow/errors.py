@@ -39,6 +39,10 @@ class OutputError(ReluShallowError):
     """An output that cannot be written, or a form that cannot be made from what is there."""
 
 
+class EngineError(ReluShallowError):
+    """A cluster that does not answer, does not fit this installation, or loses its workers."""
+
+
 class MissingExtra(ReluShallowError):  # noqa: N818
     """An optional package is not installed."""
 

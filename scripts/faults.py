@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from command_line import random_layers, run, start, write_csv, write_onnx  # noqa: E402
 
-from relu_shallow.regions import search  # noqa: E402
+from relu_shallow.regions import task  # noqa: E402
 from relu_shallow.shallow.store import load_shallow  # noqa: E402
 
 DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
@@ -227,7 +227,7 @@ def lost(place: Workplace, rng: np.random.Generator) -> str:
     place.reset(place.folder)
     at, after = int(rng.integers(1, 12)), bool(rng.integers(2))
     calls: list[int] = []
-    real = search.run
+    real = task.run
 
     def dying(*words):
         calls.append(1)
@@ -237,11 +237,11 @@ def lost(place: Workplace, rng: np.random.Generator) -> str:
             raise MemoryError
         return result
 
-    search.run = dying
+    task.run = dying
     try:
         result = run(*conversion(place.folder, place.domain))
     finally:
-        search.run = real
+        task.run = real
     if len(calls) < at:
         assert result.exit_code == 0, result.output
         check_new(place, place.folder)

@@ -1,10 +1,14 @@
-"""One task of the search: a subtree of one chart, laid out for the kernel, run within a budget."""
+"""One task of the search: subtrees of one chart, laid out for the kernel, searched within an allowance."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
+from threading import Timer
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -29,7 +33,7 @@ from relu_shallow.regions.exact import (
     strictly_inside,
 )
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
-from relu_shallow.regions.partition import pack
+from relu_shallow.regions.partition import pack, sort_order
 
 OPEN_NODES = 256  # undecided nodes that one call of the kernel may hand back
 
@@ -75,6 +79,75 @@ class Batch:
     witnesses: Float[np.ndarray, "regions inputs"]
     radii: Float[np.ndarray, " regions"]
     exact: dict[bytes, tuple[Fraction, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Subtrees of one chart that are still to be searched, in the order of their patterns."""
+
+    chart: int
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a task may take before it hands the rest of its subtrees back: so many regions, so many wall seconds."""
+
+    regions: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came of a task: its regions, sorted, the nodes it left, what the kernel counted, processor seconds."""
+
+    found: Batch
+    rest: tuple[Node, ...]
+    counters: Int[np.ndarray, " counters"]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """What a task and its driver share while it runs in one process: control[0] = 1 stops it, `counters` grow."""
+
+    control: Int[np.ndarray, " one"] = field(default_factory=lambda: np.zeros(1, np.int64))
+    counters: Int[np.ndarray, " counters"] = field(default_factory=lambda: np.zeros(COUNTERS, np.int64))
+
+
+def search_task(problem: Problem, task: Task, allowance: Allowance, live: Live | None = None) -> Result:
+    """Searches the subtrees of a task until they or the allowance come to an end; makes some progress in any case.
+
+    The regions found and those below the nodes left are, together, the regions below the task's nodes: a pure function
+    of its arguments, but for where the clock, or `live`, draws the line between the two.
+    """
+    live = Live() if live is None else live
+    clock = Timer(allowance.seconds, live.control.__setitem__, (0, 1))
+    clock.daemon = True
+    clock.start()
+    began = time.thread_time()
+    try:
+        batches, rest = run(problem, task.nodes, allowance.regions, live.control, live.counters)
+    finally:
+        clock.cancel()
+    found = joined(batches, problem.network)
+    return Result(found, rest, live.counters, time.thread_time() - began)
+
+
+def joined(batches: Sequence[Batch], network: Network) -> Batch:
+    """All batches, each sorted, as one."""
+    batches = [batch for batch in batches if len(batch.bits)]
+    if not batches:
+        return Batch(np.zeros((0, max(-(-network.neurons // 8), 1)), np.uint8), np.zeros((0, network.inputs)),
+                     np.zeros(0), {})  # fmt: skip
+    bits = np.concatenate([batch.bits for batch in batches])
+    witnesses = np.concatenate([batch.witnesses for batch in batches])
+    radii = np.concatenate([batch.radii for batch in batches])
+    exact = {pattern: point for batch in batches for pattern, point in batch.exact.items()}
+    if any(a.bits[-1].tobytes() > b.bits[0].tobytes() for a, b in pairwise(batches)):
+        order = sort_order(bits)
+        bits, witnesses, radii = bits[order], witnesses[order], radii[order]
+    return Batch(bits, witnesses, radii, exact)
 
 
 def lay_out(network: Network, domain: Domain, chart: Chart, *, certify: bool = True) -> Problem:

@@ -44,15 +44,15 @@ def test_a_signal_ends_the_search_and_leaves_the_old_output(long_job, tmp_path, 
 
 WHILE_WRITING = """
 import os, signal
-import relu_shallow.shallow.store as store
-old = store.replacing
+import relu_shallow.archive as archive
+old = archive.replacing
 from contextlib import contextmanager
 @contextmanager
 def replacing(path):
     with old(path) as temporary:
         yield temporary
         os.kill(os.getpid(), signal.SIGTERM)
-store.replacing = replacing
+archive.replacing = replacing
 from relu_shallow.cli import main
 main()
 """
