@@ -76,14 +76,14 @@ class Findings:
         self.path = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory)) / f"input{ending}"
         self.name, self.keep, self.seconds = name, keep, seconds
         self.known: set[str] = set()
-        signal.signal(signal.SIGALRM, _ring)
+        signal.signal(signal.SIGPROF, _ring)  # of the process's own time; the alarm clock is libFuzzer's
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         warnings.simplefilter("error")
 
     def try_one(self, data: bytes) -> None:
         """Reads one input; anything but a clear refusal is written down."""
         self.path.write_bytes(data)
-        signal.alarm(self.seconds)
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
         try:
             self.run(self.path)
         except ReluShallowError:
@@ -91,7 +91,7 @@ class Findings:
         except Exception as error:  # whatever it is
             self._write_down(data, error)
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
     def _write_down(self, data: bytes, error: Exception) -> None:
         places = traceback.extract_tb(error.__traceback__)
