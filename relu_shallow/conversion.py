@@ -35,6 +35,7 @@ def convert(
     *,
     lp: str = "kernel",
     workers: int | None = None,
+    engine: str = "threads",
     max_regions: int | None = None,
     time_limit: float | None = None,
     certify: bool = True,
@@ -45,7 +46,8 @@ def convert(
     """The shallow network that equals a model on a domain: a path, a torch module, a scikit-learn MLP or a Network.
 
     With `max_regions` or `time_limit` (seconds) the list may be partial; `completeness` says so. `workers` is the
-    number of threads (all usable cores by default) and `progress` is called with the regions found so far. Without
+    number of threads (all usable cores by default), `engine` another than threads ("dask", "dask:tcp://HOST:PORT":
+    docs/cluster.md), and `progress` is called with the regions found so far. Without
     `certify` decisions are taken as they look in floats, none is proved, and the list stays "uncertified". `trust`
     names classes that a pickle may hold. With `proof` a complete list carries a proof that anyone can check
     (relu_shallow/proof/check.py). Raises ModelError, DomainError, UsageError for a limit that is none, or
@@ -54,8 +56,8 @@ def convert(
     if proof and not (certify and lp == "kernel"):
         raise UsageError("a proof is made of a certified list: leave out certify=False and lp")
     shallow, _ = convert_timed(
-        model, domain, lp=lp, workers=workers, max_regions=max_regions, time_limit=time_limit, certify=certify,
-        trust=trust, progress=progress,
+        model, domain, lp=lp, workers=workers, engine=engine, max_regions=max_regions, time_limit=time_limit,
+        certify=certify, trust=trust, progress=progress,
     )  # fmt: skip
     return with_proof(shallow, progress) if proof and shallow.completeness.complete else shallow
 
@@ -66,6 +68,7 @@ def convert_timed(
     *,
     lp: str = "kernel",
     workers: int | None = None,
+    engine: str = "threads",
     max_regions: int | None = None,
     time_limit: float | None = None,
     certify: bool = True,
@@ -73,8 +76,10 @@ def convert_timed(
     progress: Callable[[int], None] | None = None,
     announce: Callable[[str], None] = lambda message: None,  # noqa: ARG005
 ) -> tuple[ShallowNetwork, Seconds]:
-    """What `convert` gives, and how long its steps took; `announce` is told when the kernel has to be compiled."""
+    """What `convert` gives, and how long its steps took; `announce` is told what a user may wait for."""
     began = perf_counter()
+    if lp != "kernel" and engine != "threads":
+        raise UsageError("a cluster runs the compiled kernel only: leave out lp, or engine")
     check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit)
     network = load_network(model, trust=trust)
     domain = fit(domain, network.inputs)
@@ -86,10 +91,12 @@ def convert_timed(
         domain,
         lp=lp,
         workers=usable_cores() if workers is None else workers,
+        engine=engine,
         max_regions=max_regions,
         time_limit=time_limit,
         certify=certify,
         progress=progress,
+        announce=announce,
     )
     found = perf_counter()
     if not partition.regions:

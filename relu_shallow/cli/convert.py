@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_shallow.cli.options import ENGINES, LP_BACKENDS, Seconds, data_options, json_option, out_option
+from relu_shallow.cli.options import ENGINES, LP_BACKENDS, EngineSpec, Seconds, data_options, json_option, out_option
 
 if TYPE_CHECKING:
     from relu_shallow.conversion import Seconds as StepSeconds
@@ -25,8 +25,11 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
               "box:LO,HI, box:FILE, data:FILE, vnnlib:FILE or ball:EPS@FILE:ROW.")  # fmt: skip
 @click.option("--max-regions", metavar="K", type=click.IntRange(min=1), help="Stop with a partial list of K regions.")
 @click.option("--time-limit", metavar="S", type=Seconds(), help="Stop with a partial list after S seconds.")
-@click.option("--workers", metavar="W", type=click.IntRange(min=1), help="Threads; by default one per usable core.")
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True, help="Who does the work.")
+@click.option("--workers", metavar="W", type=click.IntRange(min=1),
+              help="Threads, or processes of --engine dask; by default one per usable core.")  # fmt: skip
+@click.option("--engine", metavar="E", type=EngineSpec(), default=ENGINES[0], show_default=True,
+              help="Who does the work: threads, dask (a cluster of processes here), or dask:tcp://HOST:PORT, the "
+              "scheduler of a cluster.")  # fmt: skip
 @click.option("--lp", type=click.Choice(LP_BACKENDS), default="kernel", show_default=True,
               help="Who solves the linear programs; the others are slow references.")  # fmt: skip
 @click.option("--certify/--no-certify", default=True, show_default=True,
@@ -40,7 +43,7 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
 @json_option
 def command(
     model: str, out: str | None, domain: str, trust: tuple[str, ...], require: str | None, as_json: bool,
-    proof: bool, no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], engine: str, **search: Any,
+    proof: bool, no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], **search: Any,
 ) -> int:  # fmt: skip
     """Find every linear region of MODEL; write its shallow equivalent.
 
@@ -52,7 +55,6 @@ def command(
       relu-shallow convert model.onnx --domain data:train.csv --drop target
     """
     began = perf_counter()
-    del engine  # there is one
     from relu_shallow.atomic import check_apart, check_writable
     from relu_shallow.cli import NO
     from relu_shallow.cli.output import print_json, say

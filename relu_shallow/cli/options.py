@@ -12,7 +12,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LP_BACKENDS = ("kernel", "highs", "cvxpy")  # a test holds these to the library's own
-ENGINES = ("threads",)
+ENGINES = ("threads", "dask")
 EXPORT_FORMS = ("table", "literal")
 METHODS = ("auto", "local", "exact")
 
@@ -31,6 +31,18 @@ class Seconds(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return number
+
+
+class EngineSpec(click.ParamType[str]):
+    """Who does the work: the name of an engine, with or without an address after a colon."""
+
+    name = "engine"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The words as given, refused where they begin with no engine's name."""
+        if value.partition(":")[0] not in ENGINES:
+            self.fail(f"{value!r:.60} is not one of {', '.join(ENGINES)}, dask:tcp://HOST:PORT", param, ctx)
+        return value
 
 
 def _split(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:

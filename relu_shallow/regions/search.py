@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -56,13 +56,15 @@ def enumerate_regions(
     time_limit: float | None = None,
     certify: bool = True,
     progress: Progress | None = None,
+    announce: Callable[[str], None] = lambda message: None,  # noqa: ARG005
 ) -> Partition:
     """The linear regions of a network on a domain: all of them, or a first part where a limit stops the search.
 
     `lp` names the solver: the compiled simplex, or a general one called afresh for every question (bounded domains;
     slow, for comparison). `engine` names who does the work, as NAME or NAME:ADDRESS (regions/engines.py), with so many
     `workers`. Without `certify` decisions are taken as they look in floats. `progress` is told the number of regions
-    found, a few times a second. Raises DomainError where the domain is empty or does not fit the network.
+    found, a few times a second, and `announce` what the engine waits for. Raises DomainError where the domain is empty
+    or does not fit the network.
     """
     domain = fit(domain, network.inputs)
     if lp != "kernel" and network.neurons:
@@ -79,7 +81,7 @@ def enumerate_regions(
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     budget = Budget(float(np.inf if max_regions is None else max_regions), deadline)
     collected = Collected([[] for _ in search.problems], set() if len(search.roots) > 1 and max_regions else None)
-    with open_engine(engine, search.problems, max(1, workers)) as runner:
+    with open_engine(engine, search.problems, max(1, workers), announce) as runner:
         left = drive(runner, search.roots, budget, collected.put, progress)
     return _merge(search, collected, not left, budget, start)
 
