@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
@@ -70,10 +68,11 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object]]] = {
 class Findings:
     """Runs the target on one input after another and keeps the first input of each kind of failure."""
 
-    def __init__(self, name: str, target: tuple[str, Callable[[Path], object]], keep: Path, seconds: int) -> None:
+    def __init__(
+        self, name: str, target: tuple[str, Callable[[Path], object]], work: Path, keep: Path, seconds: int
+    ) -> None:
         ending, self.run = target
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self.path = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory)) / f"input{ending}"
+        self.path = work / f"input{ending}"
         self.name, self.keep, self.seconds = name, keep, seconds
         self.known: set[str] = set()
         signal.signal(signal.SIGPROF, _ring)  # of the process's own time; the alarm clock is libFuzzer's

@@ -62,15 +62,24 @@ def test_files_are_changed_within_their_limit_whatever_is_in_them(reader, tmp_pa
                 assert len(mutate.MUTATORS[reader](given, len(seed), cut)) <= len(seed)
 
 
-def test_a_fuzzer_that_fails_itself_ends_and_says_so():
+BROKEN = {
+    "mutate.MUTATORS['nnet'] = lambda data, most, seed: bytes(most + 1)": (2, "cannot be larger than max_size"),
+    "targets.TARGETS['nnet'] = '.nnet', lambda path: len(path.read_bytes()) > 9 and 1 / 0": (1, "ZeroDivisionError"),
+    "pass": (0, "Done"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_the_exit_status_tells_findings_and_failures_of_the_fuzzer_itself(broken, tmp_path):
     pytest.importorskip("atheris", reason="the fuzzer needs it")
     code = (
-        "import sys, runpy; sys.argv = ['fuzz.py', 'nnet', '--seconds', '5']; sys.path.insert(0, '..'); "
-        "from scripts.fuzzing import mutate; mutate.MUTATORS['nnet'] = lambda data, most, seed: bytes(most + 1); "
+        "import sys, runpy; sys.argv = ['fuzz.py', 'nnet', '--seconds', '2', '--keep', sys.argv[1]]; "
+        f"sys.path.insert(0, '..'); from scripts.fuzzing import mutate, targets; {broken}; "
         "runpy.run_path('fuzz.py', run_name='__main__')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts", check=False, timeout=60
-    )
-    assert done.returncode == 2
-    assert "cannot be larger than max_size" in done.stdout
+    words = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT / "scripts", check=False, timeout=60)
+    status, words = BROKEN[broken]
+    assert done.returncode == status, done.stdout
+    assert words in done.stdout + done.stderr
+    assert bool(list(tmp_path.iterdir())) == (status == 1)
