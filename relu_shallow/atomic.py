@@ -84,6 +84,27 @@ def all_or_none() -> Iterator[None]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(path: AnyPath) -> Iterator[None]:
+    """A block in which no other process is in such a block on the same file; raises OutputError where one is.
+
+    The lock goes with the process, however that ends. Where the system has no such locks, nothing is checked.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows
+        yield
+        return
+    with Path(path).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(f"another process is writing into {Path(path).parent}; let it end first") from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
 def _settle(temporary: Path) -> None:
     """Brings the content to the disk and gives the file the permissions of any new file."""
     with temporary.open("rb+") as written:
