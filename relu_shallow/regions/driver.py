@@ -19,6 +19,7 @@ from relu_shallow.regions.task import Allowance, Live, Node, Result, Task
 GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
 EARLIEST_SPLIT = 0.002  # seconds a task runs before an idle worker may ask for half of it
 STARVING = 0.05  # seconds of a task while there are fewer tasks than workers, so that they split soon
+HAND_BACK, STOP = 1, 2  # what `Live.control` tells a task: to hand its frontier back, since others wait or all is to end
 MOST_LOSSES = 5  # workers lost over one task before the task is to blame
 
 Progress = Callable[[int], None]
@@ -117,7 +118,7 @@ def drive(
             finished += put(entry.task, result)
     finally:
         for entry in running.values():
-            entry.live.control[0] = 1
+            entry.live.control[0] = STOP
     if progress is not None:
         progress(finished)
     return [task for task, _ in reversed(pending)]
@@ -151,7 +152,7 @@ def _ask_for_halves(running: dict[Future[Result], Running], width: int, now: flo
     idle = width - len(running)
     for entry in running.values():  # in the order in which they started
         if stop:
-            entry.live.control[0] = 1
+            entry.live.control[0] = STOP
         elif idle > 0 and now - entry.started > EARLIEST_SPLIT:
-            entry.live.control[0] = 1
+            entry.live.control[0] = HAND_BACK
             idle -= 1

@@ -1,0 +1,221 @@
+"""The engine that hands tasks to the workers of a Dask cluster: one that is running, or one of processes started here.
+
+It assumes nothing about who runs what: workers come, go and die as they please. The scheduler keeps how to make
+the network's layout (a task of its own, which every other depends on), so that it outlives the workers that hold it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from relu_shallow.errors import EngineError, MissingExtra, ReluShallowError
+from relu_shallow.regions.driver import STOP
+from relu_shallow.regions.engines import BATCH, SECONDS, Announce
+from relu_shallow.regions.remote import problem_of, result_of, sealed
+from relu_shallow.regions.task import Allowance, Live, Problem, Result, Task
+
+ANSWER = 10.0  # seconds for a scheduler to answer, at first and after a lost connection
+ROLL_CALL = 1.0  # seconds between counts of the workers
+PATIENCE = 5.0  # seconds without any worker before the user is told
+GRACE = 2.0  # seconds after a stop for tasks to come back by themselves
+AHEAD = 2  # tasks for each thread: one runs, one is there when it ends; and an adaptive cluster sees a reason to grow
+
+LOGGERS = ("distributed", "tornado", "asyncio")
+LARGE_GRAPH = "distributed.admin.large-graph-warning-threshold"
+
+
+class WorkerLost(Exception):  # noqa: N818
+    """A task's worker, or the connection to the scheduler, is gone; the task can run again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """A task on its way: what the driver shares with it, what the driver waits for, and what Dask knows it by."""
+
+    live: Live
+    outcome: Future[Result]
+    remote: Future[Result]
+
+
+class Dask:
+    """The workers of a cluster, however many there are at the moment."""
+
+    near = False
+    batch = BATCH
+    seconds = SECONDS
+    lost: tuple[type[BaseException], ...] = (WorkerLost,)
+
+    def __init__(self, client: Any, where: str, problems: Sequence[Problem], announce: Announce) -> None:
+        self._client, self._where, self._announce = client, where, announce
+        self._executor = client.get_executor(pure=False)
+        self._sealed = [sealed(problem) for problem in problems]
+        self._problems: list[Any] = [None for _ in problems]
+        self._sent: set[Sent] = set()
+        self._lock = Lock()  # outcomes are set by Dask's thread, and by the driver's after a stop
+        self._threads, self._counted, self._manned = 0, -ROLL_CALL, time.monotonic()
+        self._stopped: float | None = None
+
+    def width(self) -> int:
+        """A few tasks a thread, at least one, so that a cluster without workers has a reason to start some.
+
+        None while the connection to the scheduler is lost. Raises EngineError where it does not come back.
+        """
+        now = time.monotonic()
+        if self._client.status == "closed":
+            raise EngineError(f"the scheduler of the cluster ({self._where}) is gone: it has not answered for "
+                              f"{ANSWER:.0f} s")  # fmt: skip
+        if self._client.status != "running":
+            return 0
+        if now - self._counted > ROLL_CALL:
+            self._count(now)
+        self._take_back(now)
+        return max(AHEAD * self._threads, 1)
+
+    def submit(self, task: Task, allowance: Allowance, live: Live) -> Future[Result]:
+        """Hands the task to the scheduler."""
+        outcome: Future[Result] = Future()
+        remote = self._executor.submit(result_of, self._problem(task.chart), sealed((task, allowance)))
+        sent = Sent(live, outcome, remote)
+        with self._lock:
+            self._sent.add(sent)
+        remote.add_done_callback(partial(self._settle, sent))
+        return outcome
+
+    def _problem(self, chart: int) -> Any:
+        """Dask's future of a problem, submitted again where too many of its workers died or the connection did."""
+        known = self._problems[chart]
+        if known is None or known.status in ("cancelled", "error", "lost"):
+            self._problems[chart] = self._client.submit(problem_of, self._sealed[chart], pure=False)
+        return self._problems[chart]
+
+    def _settle(self, sent: Sent, remote: Future[Result]) -> None:
+        """Tells the driver what came of a task."""
+        with self._lock:
+            if sent not in self._sent:
+                return
+            self._sent.remove(sent)
+        error = CONNECTION if remote.cancelled() else remote.exception()
+        if error is None:
+            sent.outcome.set_result(remote.result())
+        else:
+            sent.outcome.set_exception(understood(error))
+
+    def _take_back(self, now: float) -> None:
+        """After a stop, gives tasks that did not end by themselves up: unsearched, they are what is left."""
+        with self._lock:
+            if not any(sent.live.control[0] == STOP for sent in self._sent):
+                self._stopped = None
+                return
+            self._stopped = now if self._stopped is None else self._stopped
+            if now - self._stopped < GRACE:
+                return
+            given_up, self._sent = self._sent, set()
+        for sent in given_up:
+            sent.remote.cancel()
+            sent.outcome.set_exception(CONNECTION)
+
+    def _count(self, now: float) -> None:
+        self._counted = now
+        with suppress(OSError):  # a connection that ends now: the client's status will say so
+            self._threads = sum(self._client.nthreads().values())
+        if self._threads:
+            self._manned = now
+        elif now - self._manned > PATIENCE:
+            self._manned = float("inf")
+            self._announce(f"the cluster ({self._where}) has no workers; waiting for the first to join")
+
+
+CONNECTION = WorkerLost("the connection to the scheduler was lost")
+
+
+def understood(error: BaseException) -> BaseException:
+    """What went wrong on the cluster, as the driver understands it: a loss, or an error that ends the search."""
+    from distributed import CancelledError, KilledWorker
+
+    if isinstance(error, KilledWorker | CancelledError | OSError):
+        return WorkerLost(str(error))
+    if isinstance(error, ReluShallowError):
+        return error
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, ImportError | AttributeError) or "deserialization" in words:
+        problem = EngineError(f"the cluster cannot load relu-shallow; install there what is installed here ({words})")
+    else:
+        problem = EngineError(f"a worker of the cluster failed: {words}")
+    problem.__cause__ = error
+    return problem
+
+
+@contextmanager
+def open_dask(problems: Sequence[Problem], workers: int, address: str, announce: Announce) -> Iterator[Dask]:
+    """The engine of the cluster whose scheduler has an address, or of as many processes started here.
+
+    Raises EngineError where nothing answers, MissingExtra without the package distributed.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ModuleNotFoundError as error:
+        raise MissingExtra("distributed", "dask", "the engine dask") from error
+    settings = {"distributed.comm.timeouts.connect": ANSWER, LARGE_GRAPH: 1 << 62}
+    with dask.config.set(settings), _quiet():
+        if address:
+            with _connected(partial(Client, checked(address)), address, announce) as client:
+                yield Dask(client, address, problems, announce)
+            return
+        with (
+            LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+                         memory_limit=0, silence_logs=logging.CRITICAL) as cluster,
+            _connected(partial(Client, cluster), "on this machine", announce) as client,
+        ):  # fmt: skip
+            yield Dask(client, "on this machine", problems, announce)
+
+
+def checked(address: str) -> str:
+    """The address, if it has the form of one."""
+    if not re.fullmatch(r"(tcp|tls|ws|wss)://(\[[^\[\]\s]+\]|[^\[\]\s:/]+):\d{1,5}", address):
+        raise EngineError(f"{address!r:.80} is no address of a scheduler; write --engine dask:tcp://HOST:PORT, or "
+                          "--engine dask for processes on this machine")  # fmt: skip
+    return address
+
+
+@contextmanager
+def _connected(connect: Callable[..., Any], where: str, announce: Announce) -> Iterator[Any]:
+    with warnings.catch_warnings(record=True) as differences:
+        warnings.simplefilter("always")
+        try:
+            client = connect(timeout=ANSWER, set_as_default=False)
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            raise EngineError(f"no scheduler of a Dask cluster answers at {where} within {ANSWER:.0f} s "
+                              f"({error})") from error  # fmt: skip
+    if any(type(warned.message).__name__ == "VersionMismatchWarning" for warned in differences):
+        announce("the cluster has other versions of Dask's packages than this side; where it fails, install the same")
+    try:
+        yield client
+    finally:
+        with suppress(OSError):  # no answer any more, which is what is wanted
+            client.close(timeout=GRACE)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A block in which Dask's own messages about lost workers and connections do not reach the user."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(LOGGERS)]
+    loggers = [logging.getLogger(name) for name in {*names, *LOGGERS}]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
