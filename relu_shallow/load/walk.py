@@ -139,7 +139,7 @@ def shift(walk: Walk, name: str, v: Vector, b: Array) -> Vector:
         return v if not b.any() else _unknown(name)
     if not b.any():
         return v
-    return _append(walk, name, v, v.shape, Shift(name, _flat(b, v.shape)))
+    return _append(walk, name, v, v.shape, Shift(name, _flat(name, b, v.shape)))
 
 
 def scale(walk: Walk, name: str, v: Vector, d: Array) -> Vector:
@@ -150,7 +150,7 @@ def scale(walk: Walk, name: str, v: Vector, d: Array) -> Vector:
         return v if (d == 1).all() else _unknown(name)
     if (d == 1).all():
         return v
-    return _append(walk, name, v, v.shape, Scale(name, _flat(d, v.shape)))
+    return _append(walk, name, v, v.shape, Scale(name, _flat(name, d, v.shape)))
 
 
 def divide(walk: Walk, name: str, v: Vector, d: Array) -> Vector:
@@ -166,7 +166,7 @@ def gate(walk: Walk, name: str, v: Vector, inactive: Array, active: float = 1.0)
     low = _constant(name, inactive)
     if low.size > 1 and v.shape is None:
         v = _known(walk, v, low.size)
-    flat = low.reshape(1) if low.size == 1 else _flat(low, _shape(v))
+    flat = low.reshape(1) if low.size == 1 else _flat(name, low, _shape(v))
     return _append(walk, name, v, v.shape, Bend(name, flat, np.full(len(flat), active)))
 
 
@@ -183,13 +183,17 @@ def batch_norm(
     walk: Walk, name: str, v: Vector, mean: Array, variance: Array, weight: Array, bias: Array, eps: float
 ) -> Vector:
     """Batch normalisation as in evaluation, `(x - mean) / sqrt(variance + eps) * weight + bias` along axis 1."""
-    mean, variance = _constant(name, mean), _constant(name, variance)
+    mean, variance = _constant(name, mean).ravel(), _constant(name, variance).ravel()
+    sizes = [np.size(part) for part in (mean, variance, weight, bias) if part is not None]
+    if len(set(sizes)) > 1:
+        raise ModelError(f"layer {name} is a batch normalisation with {', '.join(map(str, sizes))} values; its mean, "
+                         "variance, weight and bias must be of one size")  # fmt: skip
     v = _known(walk, v, mean.size)
     _check_apart(name, v, 1)
     along = (mean.size,) + (1,) * (len(_shape(v)) - 2)
     v = shift(walk, name, v, -mean.reshape(along))
     d = 1.0 / np.sqrt(variance + eps)
-    v = scale(walk, name, v, (d if weight is None else d * _constant(name, weight)).reshape(along))
+    v = scale(walk, name, v, (d if weight is None else d * _constant(name, weight).ravel()).reshape(along))
     return v if bias is None else shift(walk, name, v, _constant(name, bias).reshape(along))
 
 
@@ -354,7 +358,7 @@ def _spread(walk: Walk, name: str, v: Vector, other: Shape) -> Vector:
     try:
         shape = np.broadcast_shapes(v.shape, other)
     except ValueError:
-        raise ModelError(f"layer {name} combines values of shape {v.shape} with a constant of shape {other}") from None
+        raise _mismatch(name, v.shape, other) from None
     batch = None if v.batch is None else v.batch + len(shape) - len(v.shape)
     if batch is not None and shape[batch] > 1:
         raise ModelError(f"layer {name} treats the rows of a batch differently: its constant has shape {other}")
@@ -367,8 +371,17 @@ def _spread(walk: Walk, name: str, v: Vector, other: Shape) -> Vector:
     return _append(walk, name, spread, shape, Select(name, index))
 
 
-def _flat(constant: np.ndarray, shape: Shape) -> np.ndarray:
-    return np.array(np.broadcast_to(constant, shape), dtype=np.float64).ravel()
+def _flat(name: str, constant: np.ndarray, shape: Shape) -> np.ndarray:
+    """The constant at each value of a tensor of the given shape."""
+    try:
+        spread = np.broadcast_to(constant, shape)
+    except ValueError:
+        raise _mismatch(name, shape, constant.shape) from None
+    return np.array(spread, dtype=np.float64).ravel()
+
+
+def _mismatch(name: str, shape: Shape, other: Shape) -> ModelError:
+    return ModelError(f"layer {name} combines values of shape {shape} with a constant of shape {other}")
 
 
 def _constant(name: str, value: Array) -> np.ndarray:

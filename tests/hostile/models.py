@@ -270,6 +270,14 @@ SAFETENSORS = {
     "a chain that is no list": chained({"chain": "{}"}, {"a.weight": (4, 4)}),
     "a chain with a slope that is none": chained({"chain": '["a", "leaky_relu:0x"]'}, {"a.weight": (4, 4)}),
     "a batch_norm_eps that is none": chained({"chain": '["a"]', "batch_norm_eps": "x"}, {"a.weight": (4, 4)}),
+    "as many slopes as do not fit": chained({"chain": '["a", "p"]'}, {"a.weight": (4, 4), "p.weight": (3,)}),
+    "a batch normalisation of two sizes": chained(
+        {"chain": '["a", "n"]'}, {"a.weight": (4, 4), "n.running_mean": (4,), "n.running_var": (3,)}
+    ),
+    "a batch normalisation of two shapes": chained(
+        {"chain": '["a", "n"]'},
+        {"a.weight": (4, 4), "n.running_mean": (4,), "n.running_var": (4,), "n.weight": (2, 2), "n.bias": (1,)},
+    ),
     "layers whose order is a puzzle": chained(None, puzzle(36)),
     "layers numbered in superscript": chained(None, {"l²a.weight": (4, 3), "l2a.weight": (9, 8)}),
     "layers numbered in five thousand digits": chained(None, {f"l{'1' * 5000}.weight": (4, 3), "l2.weight": (9, 8)}),
