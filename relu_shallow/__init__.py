@@ -24,13 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relu_shallow.certify import Verification, verify
-    from relu_shallow.conversion import convert
+    from relu_shallow.conversion import convert, convert_to_folder
+    from relu_shallow.covering import Coverage, coverage
     from relu_shallow.domain import Box, Polytope, WholeSpace, ball, bounding_box
     from relu_shallow.errors import ReluShallowError
     from relu_shallow.estimation import Estimate, estimate
     from relu_shallow.explanation import explain
     from relu_shallow.load import load_network
     from relu_shallow.network import Network, from_layers
+    from relu_shallow.regions.folder import RegionsFolder, open_folder
+    from relu_shallow.regions.gathering import merge_folders
     from relu_shallow.shallow.literal import LiteralNetwork
     from relu_shallow.shallow.store import load_shallow, save_shallow
     from relu_shallow.shallow.table import ShallowNetwork
@@ -40,7 +43,10 @@ __version__ = "0.1.0"
 _HOME = {
     "Box": "domain", "Polytope": "domain", "WholeSpace": "domain", "ball": "domain", "bounding_box": "domain",
     "Estimate": "estimation", "LiteralNetwork": "shallow.literal", "Network": "network", "ReluShallowError": "errors",
-    "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion", "estimate": "estimation",
+    "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion",
+    "convert_to_folder": "conversion", "Coverage": "covering", "coverage": "covering",
+    "estimate": "estimation", "merge_folders": "regions.gathering",
+    "RegionsFolder": "regions.folder", "open_folder": "regions.folder",
     "explain": "explanation",
     "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
     "verify": "certify",
@@ -48,10 +54,12 @@ _HOME = {
 
 __all__ = [
     "Box",
+    "Coverage",
     "Estimate",
     "LiteralNetwork",
     "Network",
     "Polytope",
+    "RegionsFolder",
     "ReluShallowError",
     "ShallowNetwork",
     "Verification",
@@ -60,11 +68,15 @@ __all__ = [
     "ball",
     "bounding_box",
     "convert",
+    "convert_to_folder",
+    "coverage",
     "estimate",
     "explain",
     "from_layers",
     "load_network",
     "load_shallow",
+    "merge_folders",
+    "open_folder",
     "save_shallow",
     "verify",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,9 +14,12 @@ from relu_shallow.compilation import ensure_compiled
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.load import load_network
-from relu_shallow.machine import usable_cores
+from relu_shallow.machine import memory_in_use, usable_cores
+from relu_shallow.network import Network
 from relu_shallow.proof.prove import with_proof
+from relu_shallow.regions.folder import RegionsFolder
 from relu_shallow.regions.search import enumerate_regions
+from relu_shallow.regions.stream import stream_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -37,6 +42,7 @@ def convert(
     workers: int | None = None,
     engine: str = "threads",
     max_regions: int | None = None,
+    max_memory: float | None = None,
     time_limit: float | None = None,
     certify: bool = True,
     proof: bool = False,
@@ -45,21 +51,51 @@ def convert(
 ) -> ShallowNetwork:
     """The shallow network that equals a model on a domain: a path, a torch module, a scikit-learn MLP or a Network.
 
-    With `max_regions` or `time_limit` (seconds) the list may be partial; `completeness` says so. `workers` is the
-    number of threads (all usable cores by default), `engine` another than threads ("dask", "dask:tcp://HOST:PORT":
-    docs/cluster.md), and `progress` is called with the regions found so far. Without
-    `certify` decisions are taken as they look in floats, none is proved, and the list stays "uncertified". `trust`
-    names classes that a pickle may hold. With `proof` a complete list carries a proof that anyone can check
+    With `max_regions`, `max_memory` (bytes of this process) or `time_limit` (seconds) the list may be partial;
+    `completeness` says so. `workers` is the number of threads (all usable cores by default), `engine` another than
+    threads ("dask", "dask:tcp://HOST:PORT": docs/cluster.md), and `progress` is called with the regions found so far.
+    Without `certify` decisions are taken as they look in floats, none is proved, and the list stays "uncertified".
+    `trust` names classes that a pickle may hold. With `proof` a complete list carries a proof that anyone can check
     (relu_shallow/proof/check.py). Raises ModelError, DomainError, UsageError for a limit that is none, or
     OutputError where nothing was found.
     """
     if proof and not (certify and lp == "kernel"):
         raise UsageError("a proof is made of a certified list: leave out certify=False and lp")
     shallow, _ = convert_timed(
-        model, domain, lp=lp, workers=workers, engine=engine, max_regions=max_regions, time_limit=time_limit,
-        certify=certify, trust=trust, progress=progress,
+        model, domain, lp=lp, workers=workers, engine=engine, max_regions=max_regions, max_memory=max_memory,
+        time_limit=time_limit, certify=certify, trust=trust, progress=progress,
     )  # fmt: skip
     return with_proof(shallow, progress) if proof and shallow.completeness.complete else shallow
+
+
+def convert_to_folder(
+    model: Any,
+    path: str | os.PathLike[str],
+    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    *,
+    resume: bool = False,
+    share: tuple[int, int] = (1, 1),
+    workers: int | None = None,
+    engine: str = "threads",
+    max_regions: int | None = None,
+    max_memory: float | None = None,
+    time_limit: float | None = None,
+    certify: bool = True,
+    trust: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> RegionsFolder:
+    """The linear regions of a model on a domain, written to the files of a folder as they are found.
+
+    Memory stays bounded whatever their number. A run that was stopped, by a limit or in any other way, is gone on with
+    by `resume`. `share` (I, K) does part I of K, for machines that know nothing of each other; `merge_folders` makes
+    one folder of all parts. The other arguments are those of `convert`. Raises what `convert` raises, and UsageError
+    where the folder is not what `resume` says.
+    """
+    folder, _ = convert_to_folder_timed(
+        model, path, domain, resume=resume, share=share, workers=workers, engine=engine, max_regions=max_regions,
+        max_memory=max_memory, time_limit=time_limit, certify=certify, trust=trust, progress=progress,
+    )  # fmt: skip
+    return folder
 
 
 def convert_timed(
@@ -70,6 +106,7 @@ def convert_timed(
     workers: int | None = None,
     engine: str = "threads",
     max_regions: int | None = None,
+    max_memory: float | None = None,
     time_limit: float | None = None,
     certify: bool = True,
     trust: Sequence[str] = (),
@@ -80,7 +117,7 @@ def convert_timed(
     began = perf_counter()
     if lp != "kernel" and engine != "threads":
         raise UsageError("a cluster runs the compiled kernel only: leave out lp, or engine")
-    check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit)
+    check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit, max_memory)
     network = load_network(model, trust=trust)
     domain = fit(domain, network.inputs)
     loaded = perf_counter()
@@ -92,7 +129,7 @@ def convert_timed(
         lp=lp,
         workers=usable_cores() if workers is None else workers,
         engine=engine,
-        max_regions=max_regions,
+        max_regions=_regions_that_fit(network, max_regions, max_memory),
         time_limit=time_limit,
         certify=certify,
         progress=progress,
@@ -105,7 +142,69 @@ def convert_timed(
     return shallow, Seconds(loaded - began, compiling, found - searching, perf_counter() - found)
 
 
-def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any) -> None:
+def convert_to_folder_timed(
+    model: Any,
+    path: str | os.PathLike[str],
+    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    *,
+    resume: bool = False,
+    share: tuple[int, int] = (1, 1),
+    workers: int | None = None,
+    engine: str = "threads",
+    max_regions: int | None = None,
+    max_memory: float | None = None,
+    time_limit: float | None = None,
+    certify: bool = True,
+    trust: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+    announce: Callable[[str], None] = lambda message: None,  # noqa: ARG005
+) -> tuple[RegionsFolder, Seconds]:
+    """What `convert_to_folder` gives, and how long its steps took."""
+    began = perf_counter()
+    check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit, max_memory)
+    network = load_network(model, trust=trust)
+    domain = fit(domain, network.inputs)
+    loaded = perf_counter()
+    compiling = ensure_compiled(announce, bounded=isinstance(domain, Box))
+    searching = perf_counter()
+    folder = stream_regions(
+        network,
+        domain,
+        Path(path),
+        workers=usable_cores() if workers is None else workers,
+        engine=engine,
+        max_regions=max_regions,
+        max_memory=max_memory,
+        time_limit=time_limit,
+        certify=certify,
+        resume=resume,
+        share=share,
+        progress=progress,
+        announce=announce,
+    )
+    return folder, Seconds(loaded - began, compiling, perf_counter() - searching, 0.0)
+
+
+def _regions_that_fit(network: Network, max_regions: int | None, max_memory: float | None) -> int | None:
+    """The smaller of a limit on regions and the number whose table fits into so many bytes of this process."""
+    if max_memory is None:
+        return max_regions
+    held = memory_in_use()
+    fit = int((max_memory - held) / table_bytes(network))
+    if fit < 1:
+        raise UsageError(f"{max_memory:,.0f} bytes leave no room for regions: the program itself holds {held:,.0f}")
+    return fit if max_regions is None else min(fit, max_regions)
+
+
+def table_bytes(network: Network) -> float:
+    """About the most memory that a region takes at any moment of a conversion: lists, table and file, some twice."""
+    n, m = network.inputs, network.outputs
+    listed = -(-network.neurons // 8) + 8 * (n + 1)
+    table = 8 * (m * (n + 1) + 3 + (n + 1))  # alpha and beta, the trie, and at most one row of H and c
+    return 2.0 * (listed + table)
+
+
+def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any, max_memory: Any = None) -> None:
     """Raises before any work where a domain or a limit is not one; annotations are not enforced at run time."""
     if not isinstance(domain, WholeSpace | Box | Polytope):
         raise DomainError(f"a domain is a Box (as Box(-1, 1)), a Polytope or WholeSpace(), got {domain!r:.60}")
@@ -113,6 +212,7 @@ def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any) ->
         whole = isinstance(number, Integral) and not isinstance(number, bool)
         if number is not None and not (whole and number >= 1):
             raise UsageError(f"{name} must be a whole number of at least 1, or None, got {number!r:.60}")
-    seconds = isinstance(time_limit, Real) and not isinstance(time_limit, bool)
-    if time_limit is not None and not (seconds and time_limit > 0):
-        raise UsageError(f"time_limit must be a positive number of seconds, or None, got {time_limit!r:.60}")
+    for name, amount, unit in (("time_limit", time_limit, "seconds"), ("max_memory", max_memory, "bytes")):
+        number = isinstance(amount, Real) and not isinstance(amount, bool)
+        if amount is not None and not (number and amount > 0):
+            raise UsageError(f"{name} must be a positive number of {unit}, or None, got {amount!r:.60}")

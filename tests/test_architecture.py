@@ -20,7 +20,7 @@ FLOW = [
     "load lp",
     "regions",
     "shallow",
-    "proof",
+    "proof covering",
     "naming checks",
     "domain_spec certify explanation",
     "export plot",

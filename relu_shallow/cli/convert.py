@@ -9,22 +9,42 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_shallow.cli.options import ENGINES, LP_BACKENDS, EngineSpec, Seconds, data_options, json_option, out_option
+from relu_shallow.cli.options import (
+    ENGINES,
+    LP_BACKENDS,
+    Bytes,
+    EngineSpec,
+    Part,
+    Seconds,
+    data_options,
+    json_option,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from relu_shallow.conversion import Seconds as StepSeconds
-    from relu_shallow.shallow.table import ShallowNetwork
+    from relu_shallow.domain import Domain
+    from relu_shallow.network import Network
+    from relu_shallow.regions.folder import RegionsFolder
+    from relu_shallow.shallow.table import Completeness, ShallowNetwork
 
+FOLDER = ".regions"
 REQUIREMENTS = ("complete", "witnessed", "certified")
 
 
 @click.command("convert")
 @click.argument("model", type=click.Path())
-@out_option("The file to write; by default NAME.shallow.safetensors beside the model.")
+@out_option("The file to write, or a folder DIR.regions for lists of any size; by default "
+            "NAME.shallow.safetensors beside the model.")  # fmt: skip
 @click.option("--domain", metavar="SPEC", default="all", show_default=True, help="Where to look for regions: all, "
               "box:LO,HI, box:FILE, data:FILE, vnnlib:FILE or ball:EPS@FILE:ROW.")  # fmt: skip
 @click.option("--max-regions", metavar="K", type=click.IntRange(min=1), help="Stop with a partial list of K regions.")
 @click.option("--time-limit", metavar="S", type=Seconds(), help="Stop with a partial list after S seconds.")
+@click.option("--max-memory", metavar="SIZE", type=Bytes(), help="Hold no more than SIZE, as 2GB, in memory: a file "
+              "then gets a partial list, a folder does not mind.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the folder of a run that was stopped.")
+@click.option("--shard", "share", metavar="I/K", type=Part(), default=None,
+              help="Search part I of K only, into a folder of its own; merge puts the parts together.")  # fmt: skip
 @click.option("--workers", metavar="W", type=click.IntRange(min=1),
               help="Threads, or processes of --engine dask; by default one per usable core.")  # fmt: skip
 @click.option("--engine", metavar="E", type=EngineSpec(), default=ENGINES[0], show_default=True,
@@ -43,7 +63,8 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
 @json_option
 def command(
     model: str, out: str | None, domain: str, trust: tuple[str, ...], require: str | None, as_json: bool,
-    proof: bool, no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], **search: Any,
+    proof: bool, resume: bool, share: tuple[int, int] | None, no_header: bool, columns: tuple[str, ...],
+    drop: tuple[str, ...], **search: Any,
 ) -> int:  # fmt: skip
     """Find every linear region of MODEL; write its shallow equivalent.
 
@@ -53,30 +74,42 @@ def command(
     \b
     Example:
       relu-shallow convert model.onnx --domain data:train.csv --drop target
+      relu-shallow convert model.onnx --domain box:-1,1 -o model.regions --resume
     """
     began = perf_counter()
-    from relu_shallow.atomic import check_apart, check_writable
-    from relu_shallow.cli import NO
-    from relu_shallow.cli.output import print_json, say
-    from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
+    from relu_shallow.atomic import check_apart
+    from relu_shallow.cli.output import say
     from relu_shallow.domain_spec import parse_domain
-    from relu_shallow.errors import UsageError
     from relu_shallow.load import load_network
     from relu_shallow.network import named
-    from relu_shallow.shallow.store import save_shallow
 
-    if proof and not (search["certify"] and search["lp"] == LP_BACKENDS[0]):
-        raise UsageError("--proof is made of a certified list: leave out --no-certify and --lp")
     target = _target(model, out)
+    _check_choices(target, proof, resume, share, search)
     check_apart({"the output": target}, {"the model": model, **_files_of(domain)})
-    check_writable(target)
     network = load_network(model, trust=trust)
     options = {"no_header": no_header, "columns": columns, "drop": drop}
     region, names = parse_domain(domain, network, read_options=options, announce=say)
     network = named(network, names)
-    loaded = perf_counter()
-    from relu_shallow.conversion import convert_timed  # only now: a bad model is refused without the compiler
+    loaded = perf_counter() - began
+    if target.suffix == FOLDER:
+        del search["lp"]
+        return _to_folder(network, region, target, loaded, require, as_json, resume=resume, share=share or (1, 1),
+                          **search)  # fmt: skip
+    return _to_file(network, region, target, loaded, require, as_json, proof, **search)
 
+
+def _to_file(
+    network: Network, region: Domain, target: Path, loaded: float, require: str | None, as_json: bool, proof: bool,
+    **search: Any,
+) -> int:  # fmt: skip
+    """Converts into one file; the exit status."""
+    from relu_shallow.cli import NO
+    from relu_shallow.cli.output import say
+    from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
+    from relu_shallow.conversion import convert_timed  # only now: a bad model is refused without the compiler
+    from relu_shallow.shallow.store import save_shallow
+
+    began = perf_counter()
     with progress_of("region", SEARCH_ADVICE) as progress:
         shallow, seconds = convert_timed(network, region, progress=progress, announce=say, **search)
     proving = perf_counter()
@@ -87,19 +120,62 @@ def command(
     save_shallow(shallow, target)
     now = perf_counter()
     report = describe(shallow, seconds, target)
-    report["seconds"] |= {"load": loaded - began, "store": seconds.build + now - storing, "total": now - began}
+    report["seconds"] |= {"load": loaded, "store": seconds.build + now - storing, "total": loaded + now - began}
     report["seconds"] |= {"prove": storing - proving} if shallow.proof else {}
-    print_json(report) if as_json else _print(report, shallow)
+    _tell(report, shallow, as_json)
     if refused:
         say(f"written without a proof: {refused}")
-    return NO if refused else _check(shallow, require)
+    return NO if refused else _check(shallow.completeness, require)
+
+
+def _to_folder(
+    network: Network, region: Domain, target: Path, loaded: float, require: str | None, as_json: bool, **search: Any
+) -> int:
+    """Converts into a folder; the exit status."""
+    from relu_shallow.cli.output import say
+    from relu_shallow.cli.progress import FOLDER_ADVICE, progress_of
+    from relu_shallow.conversion import convert_to_folder_timed
+
+    began = perf_counter()
+    with progress_of("region", FOLDER_ADVICE) as progress:
+        folder, seconds = convert_to_folder_timed(network, target, region, progress=progress, announce=say, **search)
+    report = describe_folder(folder)
+    report["seconds"] = {"load": loaded, "compile": seconds.compile, "enumerate": seconds.enumerate, "store": 0.0,
+                         "total": loaded + perf_counter() - began}  # fmt: skip
+    _tell(report, folder, as_json)
+    return _check(folder, require)
 
 
 def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dict[str, Any]:
-    """What `convert --json` prints; the seconds that only the command knows are added by it."""
-    known, network = shallow.completeness, shallow.network
+    """What `convert --json` prints of a file; the seconds that only the command knows are added by it."""
     return {
-        "regions": shallow.regions,
+        **_described(shallow.network, shallow.completeness, shallow.regions),
+        "half_spaces": shallow.half_spaces,
+        "seconds": {"load": seconds.load, "compile": seconds.compile, "enumerate": seconds.enumerate},
+        "modules": [table.regions for table in shallow.tables],
+        "proof": sum(array.nbytes for array in shallow.proof.values()),
+        "output": str(output),
+    }
+
+
+def describe_folder(folder: RegionsFolder) -> dict[str, Any]:
+    """What `convert --json` and `merge --json` print of a folder, which keeps no half-spaces."""
+    return {
+        **_described(folder.network, folder, folder.regions),
+        "half_spaces": None,
+        "modules": [folder.regions],
+        "proof": 0,
+        "files": len(folder.shards),
+        "unfinished": folder.unfinished,
+        "shard": list(folder.share),
+        "output": str(folder.path),
+    }
+
+
+def _described(network: Network, known: Completeness | RegionsFolder, regions: int) -> dict[str, Any]:
+    """What a file and a folder have in common."""
+    return {
+        "regions": regions,
         "complete": known.complete,
         "level": known.level,
         "certified": known.level == "certified",
@@ -107,14 +183,28 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
         "neurons": network.neurons,
         "inputs": network.inputs,
         "outputs": network.outputs,
-        "half_spaces": shallow.half_spaces,
         "lps": known.effort.lps,
-        "seconds": {"load": seconds.load, "compile": seconds.compile, "enumerate": seconds.enumerate},
-        "modules": [table.regions for table in shallow.tables],
-        "proof": sum(array.nbytes for array in shallow.proof.values()),
         "assumed": network.source.assumed,
-        "output": str(output),
     }
+
+
+def _check_choices(
+    target: Path, proof: bool, resume: bool, share: tuple[int, int] | None, search: dict[str, Any]
+) -> None:
+    """Raises, before any work, where options do not go together."""
+    from relu_shallow.atomic import check_writable
+    from relu_shallow.errors import UsageError
+
+    if proof and not (search["certify"] and search["lp"] == LP_BACKENDS[0]):
+        raise UsageError("--proof is made of a certified list: leave out --no-certify and --lp")
+    if target.suffix == FOLDER:
+        if proof or search["lp"] != LP_BACKENDS[0]:
+            raise UsageError("a folder of regions is searched by the kernel and keeps no proof: leave out --lp and "
+                             "--proof, or write a file")  # fmt: skip
+    elif resume or share:
+        raise UsageError("--resume and --shard are for folders of regions: give one with -o DIR.regions")
+    else:
+        check_writable(target)
 
 
 def _prove(shallow: ShallowNetwork) -> tuple[ShallowNetwork, str]:
@@ -137,10 +227,11 @@ def _prove(shallow: ShallowNetwork) -> tuple[ShallowNetwork, str]:
 def _target(model: str, out: str | None) -> Path:
     """Where the result goes; the model must not be a result already."""
     from relu_shallow.errors import ModelError
+    from relu_shallow.regions.folder import is_folder
     from relu_shallow.shallow.store import ENDING, is_shallow_file
 
     target = Path(out) if out else Path(model).parent / (Path(model).stem + ENDING)
-    if Path(model).is_file() and is_shallow_file(model):
+    if is_folder(model) or (Path(model).is_file() and is_shallow_file(model)):
         raise ModelError(f"{model} is already a converted network; give the model it was made from")
     return target
 
@@ -152,28 +243,43 @@ def _files_of(domain: str) -> dict[str, Path]:
     return {"the domain's file": Path(path)} if Path(path).is_file() else {}
 
 
-def _print(report: dict[str, Any], shallow: ShallowNetwork) -> None:
+def _tell(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder, as_json: bool) -> None:
+    """Prints the report; that of a partial list says how much of the domain it covers."""
+    from relu_shallow.cli.output import print_json
+    from relu_shallow.covering import coverage
+
+    found = None if report["complete"] else coverage(listed)
+    report["coverage"] = None if found is None else asdict(found)
+    print_json(report) if as_json else _print(report, listed)
+
+
+def _print(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder) -> None:
     from relu_shallow.cli.output import count
     from relu_shallow.domain import describe as describe_domain
 
     how = "all of them" if report["complete"] else "a partial list"
-    click.echo(f"{count(report['regions'], 'region')} on {describe_domain(shallow.domain)} ({how}, {report['level']})")
-    click.echo(f"{count(report['neurons'], 'neuron')}, {count(report['half_spaces'], 'half-space')}, "
-               f"{count(report['lps'], 'linear program')}")  # fmt: skip
+    click.echo(f"{count(report['regions'], 'region')} on {describe_domain(listed.domain)} ({how}, {report['level']})")
+    spaces = "" if report["half_spaces"] is None else f"{count(report['half_spaces'], 'half-space')}, "
+    click.echo(f"{count(report['neurons'], 'neuron')}, {spaces}{count(report['lps'], 'linear program')}")
+    if report["coverage"]:
+        share = report["coverage"]
+        click.echo(f"covers {share['fraction']:.2%} of the domain's volume (95 % interval {share['low']:.2%} to "
+                   f"{share['high']:.2%})")  # fmt: skip
     if report["proof"]:
         click.echo(f"proved; {report['proof']:,} bytes of proof, to be checked with: "
                    f"python -m relu_shallow.proof.check {report['output']}")  # fmt: skip
+    if report.get("unfinished"):
+        click.echo(f"{count(report['unfinished'], 'subtree')} still to be searched; go on with --resume")
     click.echo(f"{report['output']} written; {report['seconds']['total']:.2f} s, "
                f"of which {report['seconds']['enumerate']:.2f} s searching")  # fmt: skip
 
 
-def _check(shallow: ShallowNetwork, require: str | None) -> int:
+def _check(known: Completeness | RegionsFolder, require: str | None) -> int:
     """1 where the result is below what was required; each level asks for a complete list first."""
     from relu_shallow.cli import DONE, NO
     from relu_shallow.cli.output import say
     from relu_shallow.regions.partition import LEVELS
 
-    known = shallow.completeness
     reached = {
         None: True,
         "complete": known.complete,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,6 +32,34 @@ class Seconds(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return number
+
+
+class Bytes(click.ParamType[float]):
+    """An amount of memory: a number with an ending, as 500MB or 2GB."""
+
+    name = "bytes"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of bytes, refused where it is none."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B?\s*", str(value), re.IGNORECASE)
+        if not found or not float(found[1]) > 0:
+            self.fail(f"{value!r:.60} is not an amount of memory, as 500MB or 2GB", param, ctx)
+        return float(found[1]) * 1000.0 ** " kmgt".index(found[2].lower() or " ")
+
+
+class Part(click.ParamType[tuple[int, int]]):
+    """One part of several: I/K, counted from 1."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The two numbers, refused unless 1 <= I <= K."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r:.60} is not a part I/K with I from 1 to K, as 3/16", param, ctx)
+        return int(found[1]), int(found[2])
 
 
 class EngineSpec(click.ParamType[str]):

@@ -16,6 +16,10 @@ SEARCH_ADVICE = (
     "how many there are in all is unknown. To look at less, narrow --domain (box:LO,HI or data:FILE); "
     "to stop with a usable partial list, give --max-regions or --time-limit"
 )
+FOLDER_ADVICE = (
+    "all of these are on the disk, and a run that is stopped goes on with --resume. To know how many there are in "
+    "all, ask: relu-shallow estimate"
+)
 PROOF_ADVICE = "the proof takes some milliseconds a region; without --proof the list is as certified, for this program"
 EXPLAIN_ADVICE = "to keep the local values for the rows left after S seconds, give --time-limit S or --method local"
 

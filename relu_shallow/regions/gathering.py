@@ -29,9 +29,9 @@ from relu_shallow.regions.kernel import COUNTERS, EXACT, OPEN
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import first_of_each
 from relu_shallow.regions.shard import MERGED, Shard, exact_points, map_regions, write_shard
-from relu_shallow.regions.task import Batch, joined
+from relu_shallow.regions.task import Batch, joined, regions_within
 
-BATCH = 1 << 16  # regions of a file
+FULL, ROOM = 1 << 16, 32e6  # regions, and bytes, of a file
 
 
 def finish(path: Path, about: About) -> RegionsFolder:
@@ -130,6 +130,7 @@ def _merged(folder: RegionsFolder) -> Iterator[Batch]:
     maps: dict[Path, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     exact: dict[Path, dict[int, tuple[Fraction, ...]]] = {}
     ready: list[Batch] = []
+    full = min(FULL, regions_within(folder.network, ROOM))
     upcoming, active = 0, list[Shard]()
     for low, high in zip(cuts, [*cuts[1:], None], strict=True):
         while upcoming < len(shards) and shards[upcoming].first <= low:
@@ -148,7 +149,7 @@ def _merged(folder: RegionsFolder) -> Iterator[Batch]:
                 )
             parts.append(_between(maps[shard.path], exact[shard.path], low, high))
         ready.append(first_of_each(parts))
-        if sum(len(batch.bits) for batch in ready) >= BATCH:
+        if sum(len(batch.bits) for batch in ready) >= full:
             yield joined(ready, folder.network)
             ready = []
     if ready:

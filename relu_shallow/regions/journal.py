@@ -27,9 +27,9 @@ from relu_shallow.regions.folder import (
 )
 from relu_shallow.regions.search import Search
 from relu_shallow.regions.shard import load_nodes, name_of, write_shard
-from relu_shallow.regions.task import Result, Task, joined
+from relu_shallow.regions.task import Result, Task, joined, regions_within
 
-FULL = 1 << 15  # regions that make a file worth writing
+FULL, ROOM = 1 << 15, 16e6  # regions, and bytes, that make a file worth writing
 OLD = 5.0  # seconds after which a result is written, with few others too
 
 
@@ -112,6 +112,7 @@ class Recorder:
         self._path, self._network, self._key = path, about.network, about.key
         numbers = [int(file.stem.partition("-")[2]) for file in path.glob(SHARDS)]
         self._number = max(numbers, default=-1) + 1
+        self._full = min(FULL, regions_within(about.network, ROOM))
         self._waiting: dict[int, list[tuple[Task, Result]]] = {}
         self._since: dict[int, float] = {}
 
@@ -121,7 +122,7 @@ class Recorder:
         since = self._since.setdefault(task.chart, time.monotonic())
         waiting.append((task, result))
         regions = sum(len(found.found.bits) for _, found in waiting)
-        if regions >= FULL or time.monotonic() - since > OLD:
+        if regions >= self._full or time.monotonic() - since > OLD:
             self._write(task.chart)
         return len(result.found.bits)
 

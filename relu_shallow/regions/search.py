@@ -22,7 +22,7 @@ from relu_shallow.regions.engines import open_engine
 from relu_shallow.regions.exact import exact_pattern, lay_out_exactly, strictly_inside
 from relu_shallow.regions.kernel import COUNTERS, CUT, DUAL, EARLIER, EXACT, INTERVAL, OPEN, REGIONS
 from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, Partition, pack, sort_order
-from relu_shallow.regions.task import Batch, Problem, Result, Task, joined, lay_out, root
+from relu_shallow.regions.task import Batch, Problem, Result, Task, joined, lay_out, regions_within, root
 
 LP_CHOICES = ("kernel", *BACKENDS)
 
@@ -31,6 +31,7 @@ NO_INTERIOR = (
     "or, if it is a box with equal bounds, give it as a box)"
 )
 
+ROOM = 64e6  # bytes that one task may take
 WEIGHTS = 1 << 28  # numbers in all weight matrices written out, as the kernel keeps them: two gigabytes
 
 
@@ -79,7 +80,7 @@ def enumerate_regions(
     if not search.roots:
         return single_region(search)
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
-    budget = Budget(float(np.inf if max_regions is None else max_regions), deadline)
+    budget = Budget(float(np.inf if max_regions is None else max_regions), deadline, regions_within(network, ROOM))
     collected = Collected([[] for _ in search.problems], set() if len(search.roots) > 1 and max_regions else None)
     with open_engine(engine, search.problems, max(1, workers), announce) as runner:
         left = drive(runner, search.roots, budget, collected.put, progress)

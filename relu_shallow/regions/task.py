@@ -124,7 +124,8 @@ def search_task(problem: Problem, task: Task, allowance: Allowance, live: Live |
     live = Live() if live is None else live
     clock = Timer(allowance.seconds, live.control.__setitem__, (0, 1))
     clock.daemon = True
-    clock.start()
+    if np.isfinite(allowance.seconds):
+        clock.start()
     began = time.thread_time()
     try:
         batches, rest = run(problem, task.nodes, allowance.regions, live.control, live.counters)
@@ -132,6 +133,12 @@ def search_task(problem: Problem, task: Task, allowance: Allowance, live: Live |
         clock.cancel()
     found = joined(batches, problem.network)
     return Result(found, rest, live.counters, time.thread_time() - began)
+
+
+def regions_within(network: Network, room: float) -> float:
+    """How many regions a task may find within so many bytes: patterns unpacked, and results twice while copied."""
+    listed = -(-network.neurons // 8) + 8 * (network.inputs + 1)
+    return room / (network.neurons + 8 * (network.inputs + 2) + 2 * listed)
 
 
 def joined(batches: Sequence[Batch], network: Network) -> Batch:
