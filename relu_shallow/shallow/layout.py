@@ -122,6 +122,8 @@ def check_tree(trie: Trie, regions: int) -> None:
     Level by level from the root: a node in charge of the regions first..last must part two of them, and hands
     first..i to one child and i + 1..last to the other; a region must be in charge of itself alone.
     """
+    if not -regions <= trie.root < regions:  # JSON holds integers of any size
+        raise FormatError("its decision tree begins nowhere")
     code = np.array([trie.root], dtype=np.int64)
     first, last = np.array([0]), np.array([regions - 1])
     while len(code):

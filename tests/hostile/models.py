@@ -354,6 +354,7 @@ CONVERTED = {
         lambda arrays, about: about["network"].update(sparse_shapes=[[]] * 2000)),
     "a table that is no object": altered(lambda arrays, about: about.update(tables=[7])),
     "a domain that is a list": altered(lambda arrays, about: about.update(domain=[1])),
+    "a tree that begins beyond 64 bits": altered(lambda arrays, about: about["tables"][0].update(root=1 << 70)),
 }  # fmt: skip
 
 # --- found by scripts/fuzz.py --------------------------------------------------------------------------------------
