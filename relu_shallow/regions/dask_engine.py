@@ -68,7 +68,7 @@ class Dask:
     def width(self) -> int:
         """A few tasks a thread, at least one, so that a cluster without workers has a reason to start some.
 
-        None while the connection to the scheduler is lost. Raises EngineError where it does not come back.
+        None at all while the connection to the scheduler is lost. Raises EngineError where it does not come back.
         """
         now = time.monotonic()
         if self._client.status == "closed":
@@ -144,7 +144,7 @@ def understood(error: BaseException) -> BaseException:
 
     if isinstance(error, KilledWorker | CancelledError | OSError):
         return WorkerLost(str(error))
-    if isinstance(error, ReluShallowError):
+    if isinstance(error, ReluShallowError | WorkerLost):
         return error
     words = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError | AttributeError) or "deserialization" in words:
