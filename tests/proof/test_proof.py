@@ -17,7 +17,7 @@ from networks import NAMED
 from safetensors.numpy import load_file, save_file
 
 import relu_shallow as rs
-from relu_shallow.archive import KEY, read_metadata
+from relu_shallow.archive import KEY, content_hash, read_metadata
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.network import Affine, Gate, Network, from_layers
 from relu_shallow.proof import check
@@ -115,6 +115,20 @@ def test_gates_of_two_slopes_and_sparse_weights_are_read(tmp_path):
         status, sentence = checked(shallow, tmp_path / "s")
         assert status == 0, sentence
         assert shallow.regions > 4
+
+
+@pytest.mark.parametrize("constants", [[0.0], [0.0, 0.0], [2.0], [0.0, 1e-300]])
+def test_a_half_space_that_is_everything_changes_no_proof(constants, tmp_path):
+    """0 . x <= c among a polytope's rows, in every place: the zero function is below no pattern either."""
+    deep = from_layers(random_layers(2, 5, 4, 1))
+    for place in (0, 3):
+        A, b = (np.insert(part, place, rows, axis=0) for part, rows in ((TRIANGLE.A, 0.0), (TRIANGLE.b, constants[0])))
+        for constant in constants[1:]:
+            A, b = np.append(A, [[-0.0, 0.0]], axis=0), np.append(b, constant)
+        shallow = rs.convert(deep, rs.Polytope(A, b), proof=True)
+        status, sentence = checked(shallow, tmp_path / "s")
+        assert status == 0, sentence
+        assert shallow.regions == rs.convert(deep, TRIANGLE).regions
 
 
 def test_a_list_of_a_general_solver_can_be_proved_too(tmp_path):
@@ -311,6 +325,56 @@ def test_a_larger_box_is_not_believed(proved, tmp_path):
         arrays["domain.hi"][:] = 50.0
 
     assert altered(proved / "box", widen, tmp_path / "s")[0] == 1
+
+
+def test_a_half_space_that_holds_nothing_leaves_no_region_real(tmp_path):
+    """Without hidden neurons the proof has no steps, and the domain alone decides."""
+    save_shallow(rs.convert(from_layers(random_layers(2, 1)), TRIANGLE, proof=True), tmp_path / "whole")
+    for constant, expected in {0.0: 0, 5e-324: 0, -5e-324: 1, -1.0: 1}.items():
+
+        def add(arrays, about, constant=constant):
+            arrays["domain.A"] = np.append(arrays["domain.A"], np.zeros((1, 2)), axis=0)
+            arrays["domain.b"] = np.append(arrays["domain.b"], constant)
+
+        assert altered(tmp_path / "whole", add, tmp_path / "s")[0] == expected, constant
+
+
+def test_a_sum_of_two_tables_is_refused_though_each_would_be_proved(proved, tmp_path):
+    """What the file computes is the sum; whose regions would be listed is nobody's to say."""
+
+    def second(arrays, about):
+        arrays.update(
+            {name.replace("table.0", "table.1"): a for name, a in arrays.items() if name.startswith("table.")}
+        )
+        about["tables"] *= 2
+
+    status, sentence = altered(proved / "box", second, tmp_path / "s")
+    assert status == 2, sentence
+    stored(tmp_path / "s")
+    assert len(load_shallow(tmp_path / "s").tables) == 2  # a proper file all the same
+
+
+def test_a_table_of_another_network_than_the_file_s_is_not_believed(proved, tmp_path):
+    """The proof is of the file's network; the table's own, which it computes, has another first bias."""
+
+    def own(arrays, about):
+        network = {name: a for name, a in arrays.items() if name.startswith("network.")}
+        arrays.update({f"table.0.{name}": a.copy() for name, a in network.items()})
+        arrays["table.0.network.affine.0.b"][0] += 1.0
+        about["tables"][0]["network"] = about["network"]
+
+    status, sentence = altered(proved / "box", own, tmp_path / "s")
+    assert status == 1, sentence
+    stored(tmp_path / "s")
+    (table,) = load_shallow(tmp_path / "s").tables
+    assert table.network.affine[0].b[0] != load_shallow(proved / "box").network.affine[0].b[0]
+
+
+def stored(path):
+    """Puts the hash of an altered file right."""
+    arrays, about = load_file(path), read_metadata(path)
+    about["sha256"] = content_hash(arrays, {name: value for name, value in about.items() if name != "sha256"})
+    save_file(arrays, path, metadata={KEY: json.dumps(about)})
 
 
 def test_a_proof_of_one_list_proves_no_other(proved, tmp_path):
