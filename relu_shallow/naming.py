@@ -7,6 +7,7 @@ from typing import overload
 
 from relu_shallow.data import DataTable, columns_by_name, numbered
 from relu_shallow.network import Network, named
+from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
 
 
@@ -25,7 +26,11 @@ def names_given(table: DataTable, network: Network) -> tuple[str, ...]:
 def named_by(source: Network, table: DataTable) -> Network: ...
 @overload
 def named_by(source: ShallowNetwork, table: DataTable) -> ShallowNetwork: ...
-def named_by(source: Network | ShallowNetwork, table: DataTable) -> Network | ShallowNetwork:
+@overload
+def named_by(source: StoredNetwork, table: DataTable) -> StoredNetwork: ...
+def named_by(
+    source: Network | ShallowNetwork | StoredNetwork, table: DataTable
+) -> Network | ShallowNetwork | StoredNetwork:
     """The same network, with the table's names where it had none."""
     if isinstance(source, Network):
         return named(source, names_given(table, source))

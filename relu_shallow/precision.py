@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from relu_shallow.errors import ModelError
-from relu_shallow.network import Network, dense
+from relu_shallow.network import Network, dense, preactivations
 
 UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
 SAFE_EXPONENT = 480.0  # of 1023: their squares must still be finite
@@ -47,6 +47,21 @@ def preactivation_errors(
             h = h * np.where(h > 0, gate.active, gate.inactive)
             error = error * steepest + unit * np.abs(h)
     return bounds
+
+
+def surely_signed(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Bool[np.ndarray, " rows"]:
+    """Where no pre-activation is within its rounding error of zero, except those that are zero at every point.
+
+    Those have an error bound of zero even where no input is zero: no weight leads to them. (At the origin, on whose
+    every side another region may lie, all bounds of a network without biases are zero.)
+    """
+    sure = np.ones(len(X), dtype=bool)
+    errors = preactivation_errors(network, X)[:-1]
+    everywhere = preactivation_errors(network, np.ones((1, network.inputs)))[:-1]
+    layers = zip(preactivations(network, X)[:-1], errors, everywhere, network.gates, strict=True)
+    for z, error, anywhere, gate in layers:
+        sure &= ((np.abs(z) > error) | (anywhere == 0) | (gate.active == gate.inactive)).all(axis=1)
+    return sure
 
 
 def evaluation_error(

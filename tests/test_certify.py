@@ -9,13 +9,14 @@ from networks import CASES, NAMED, case, general_position
 from relu_shallow.certify import verify
 from relu_shallow.checks.counting import general_position_count, polytope_volume
 from relu_shallow.checks.exact import is_witness, rational
-from relu_shallow.checks.lists import first_differing_neuron, surely_signed
+from relu_shallow.checks.lists import first_differing_neuron
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.checks.walls import look_behind_walls
 from relu_shallow.domain import Box, Polytope, WholeSpace, fit
 from relu_shallow.errors import DataError
 from relu_shallow.load import load_network
 from relu_shallow.network import Affine, Source, from_layers, local_maps, named
+from relu_shallow.precision import surely_signed
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network

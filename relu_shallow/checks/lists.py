@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from relu_shallow.network import Network, activation_patterns, preactivations
-from relu_shallow.precision import preactivation_errors
+from relu_shallow.network import activation_patterns
+from relu_shallow.precision import surely_signed
 from relu_shallow.regions.partition import pack
 from relu_shallow.shallow.table import Table
 
@@ -70,21 +70,6 @@ def missing_patterns(table: Table, X: Float[np.ndarray, "points n"]) -> tuple[in
     unlisted = X[[pattern not in listed for pattern in patterns]]
     sure = surely_signed(table.network, unlisted)
     return int(sure.sum()), int((~sure).sum())
-
-
-def surely_signed(network: Network, X: Float[np.ndarray, "points n"]) -> Bool[np.ndarray, " points"]:
-    """Where no pre-activation is within its rounding error of zero, except those that are zero at every point.
-
-    Those have an error bound of zero even where no input is zero: no weight leads to them. (At the origin, on whose
-    every side another region may lie, all bounds of a network without biases are zero.)
-    """
-    sure = np.ones(len(X), dtype=bool)
-    errors = preactivation_errors(network, X)[:-1]
-    everywhere = preactivation_errors(network, np.ones((1, network.inputs)))[:-1]
-    layers = zip(preactivations(network, X)[:-1], errors, everywhere, network.gates, strict=True)
-    for z, error, anywhere, gate in layers:
-        sure &= ((np.abs(z) > error) | (anywhere == 0) | (gate.active == gate.inactive)).all(axis=1)
-    return sure
 
 
 def _bytes(bits: UInt8[np.ndarray, "regions bytes"]) -> list[bytes]:

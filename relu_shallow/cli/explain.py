@@ -32,8 +32,8 @@ def command(
 ) -> None:  # fmt: skip
     """Explain each row of DATA by SHAP values.
 
-    SHALLOW_OR_MODEL is a converted network, or a model file as for convert. Values are of the output before a final
-    softmax, sigmoid or tanh; each row says whether its values are exact for the network, or local.
+    SHALLOW_OR_MODEL is a converted file, a folder of regions, or a model file as for convert. Values are of the output
+    before a final softmax, sigmoid or tanh; each row says whether its values are exact for the network, or local.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def command(
     from relu_shallow.load import load_network
     from relu_shallow.naming import named_by
     from relu_shallow.network import Network
-    from relu_shallow.shallow.store import is_shallow_file, load_shallow
+    from relu_shallow.shallow.stored import is_converted, open_converted
 
     check_table_target(out, as_json)
     page = check_page_target(html) if html else None
@@ -58,7 +58,7 @@ def command(
     )
     table = read_table(data, **options)
     absent = read_table(background, **options) if background else None
-    opened = load_shallow(shallow_or_model) if is_shallow_file(shallow_or_model) else load_network(shallow_or_model)
+    opened = open_converted(shallow_or_model) if is_converted(shallow_or_model) else load_network(shallow_or_model)
     source = named_by(opened, table)
     network = source if isinstance(source, Network) else source.network
     say_how_matched(table, network.feature_names)

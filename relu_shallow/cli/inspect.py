@@ -10,8 +10,10 @@ import click
 from relu_shallow.cli.options import json_option
 
 if TYPE_CHECKING:
+    from relu_shallow.domain import Domain
     from relu_shallow.network import Network
-    from relu_shallow.shallow.table import ShallowNetwork
+    from relu_shallow.regions.folder import RegionsFolder
+    from relu_shallow.shallow.table import Completeness, ShallowNetwork
 
 LARGEST = 5  # regions listed, by inscribed radius
 FEW_INPUTS = 6  # up to here the domain's bounds are listed
@@ -21,7 +23,7 @@ FEW_INPUTS = 6  # up to here the domain's bounds are listed
 @click.argument("file", type=click.Path())
 @json_option
 def command(file: str, as_json: bool) -> None:
-    """Say what FILE holds: any model, or any converted network.
+    """Say what FILE holds: any model, or any converted network, a file or a folder of regions.
 
     \b
     Example:
@@ -30,8 +32,12 @@ def command(file: str, as_json: bool) -> None:
     from relu_shallow.cli.output import print_aligned, print_json
     from relu_shallow.load import load_network
     from relu_shallow.shallow.store import is_shallow_file, load_shallow
+    from relu_shallow.shallow.stored import is_regions, open_regions
 
-    if is_shallow_file(file):
+    if is_regions(file):
+        folder = open_regions(file).folder
+        report = {"kind": "regions folder", **describe_network(folder.network), **describe_folder(folder)}
+    elif is_shallow_file(file):
         shallow = load_shallow(file)
         report = {"kind": "converted", **describe_network(shallow.network), **describe_regions(shallow)}
     else:
@@ -68,9 +74,7 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
     """What is known of a converted network's regions, in JSON's types."""
     import numpy as np
 
-    from relu_shallow.domain import Box, describe, fit
-
-    known, box = shallow.completeness, fit(shallow.domain, shallow.network.inputs)
+    known = shallow.completeness
     largest = [
         {"region": int(region), "radius": float(table.radii[region]), "witness": table.witnesses[region].tolist()}
         for table in shallow.tables[:1]
@@ -79,16 +83,42 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
     return {
         "regions": shallow.regions,
         "half_spaces": shallow.half_spaces,
-        "domain": describe(shallow.domain),
-        "bounds": np.column_stack([box.lo, box.hi]).tolist() if isinstance(box, Box) else None,
-        "complete": known.complete,
-        "level": known.level,
-        "certificate": asdict(known.certificate),
+        **_describe_search(shallow.domain, shallow.network.inputs, known),
         "proof": sum(array.nbytes for array in shallow.proof.values()),
         "lps": known.effort.lps,
         "search_seconds": known.effort.seconds,
         "modules": [table.regions for table in shallow.tables],
         "largest_regions": largest,
+    }
+
+
+def describe_folder(folder: RegionsFolder) -> dict[str, Any]:
+    """What the headers of a folder's files tell, in JSON's types."""
+    return {
+        "regions": folder.regions,
+        "files": len(folder.shards),
+        "bytes": sum(file.stat().st_size for file in folder.path.glob("*.safetensors")),
+        **_describe_search(folder.domain, folder.network.inputs, folder),
+        "unfinished": folder.unfinished,
+        "share": list(folder.share),
+        "lps": folder.effort.lps,
+        "search_seconds": folder.effort.seconds,
+    }
+
+
+def _describe_search(domain: Domain, inputs: int, known: Completeness | RegionsFolder) -> dict[str, Any]:
+    """Where regions were looked for, and what is known of the list."""
+    import numpy as np
+
+    from relu_shallow.domain import Box, describe, fit
+
+    box = fit(domain, inputs)
+    return {
+        "domain": describe(domain),
+        "bounds": np.column_stack([box.lo, box.hi]).tolist() if isinstance(box, Box) else None,
+        "complete": known.complete,
+        "level": known.level,
+        "certificate": asdict(known.certificate),
     }
 
 
@@ -104,6 +134,9 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     if bounds and len(bounds) <= FEW_INPUTS and len(set(map(tuple, bounds))) > 1:  # a cube is described in full
         each = zip(report["feature_names"], bounds, strict=True)
         shown["domain"] += ": " + ", ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in each)
+    if "share" in shown:
+        part, parts = shown.pop("share")
+        shown |= {"part": f"{part} of {parts}"} if parts > 1 else {}
     if len(shown.get("modules", ())) == 1:
         del shown["modules"]
     return [(name.replace("_", " "), _text(value)) for name, value in shown.items()]

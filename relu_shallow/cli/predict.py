@@ -18,7 +18,8 @@ from relu_shallow.cli.options import data_options, json_option, out_option
 def command(shallow: str, data: str, out: str | None, as_json: bool, **options: Any) -> None:
     """Predict each row of DATA with a converted network.
 
-    A final softmax, sigmoid or tanh of the original is applied.
+    SHALLOW is a converted file, or a folder of regions, of which only what the rows need is read. A final softmax,
+    sigmoid or tanh of the original is applied.
 
     \b
     Example:
@@ -29,11 +30,11 @@ def command(shallow: str, data: str, out: str | None, as_json: bool, **options: 
     from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.network import apply_head
-    from relu_shallow.shallow.store import load_shallow
+    from relu_shallow.shallow.stored import open_converted
 
     check_table_target(out, as_json)
     check_apart({"the output": out}, {"the converted network": shallow, "the data": data})
-    converted = load_shallow(shallow)
+    converted = open_converted(shallow)
     table = read_table(data, **options)
     X = match_columns(table, converted.network.feature_names)
     say_how_matched(table, converted.network.feature_names)

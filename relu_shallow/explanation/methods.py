@@ -19,6 +19,8 @@ from relu_shallow.explanation.exact import MOST_FEATURES, Progress, differing_fe
 from relu_shallow.explanation.local import certified, local_values
 from relu_shallow.explanation.model import boundary_distance, local_model
 from relu_shallow.network import Network
+from relu_shallow.shallow.store import ENDING
+from relu_shallow.shallow.stored import StoredNetwork, is_regions, open_converted
 from relu_shallow.shallow.table import ShallowNetwork, as_points, refuse_overflow, refuse_rows
 
 Rows = Bool[np.ndarray, " rows"]
@@ -36,7 +38,8 @@ def explain(
 ) -> Any:
     """SHAP values of every row of X as a shap.Explanation; see `explain_rows`.
 
-    `model` is a ShallowNetwork, a Network, or anything that `load_network` or `load_shallow` reads.
+    `model` is a ShallowNetwork, a StoredNetwork, a RegionsFolder, a Network, or anything that `load_network`,
+    `load_shallow` or `open_regions` reads.
     """
     source = opened(model, trust)
     return shap_explanation(
@@ -46,7 +49,7 @@ def explain(
 
 @np.errstate(over="ignore", invalid="ignore")  # rows that overflow are refused by number
 def explain_rows(
-    source: ShallowNetwork | Network,
+    source: ShallowNetwork | StoredNetwork | Network,
     X: Any,
     *,
     background: Any = None,
@@ -127,14 +130,18 @@ METHODS: dict[str, Callable[[Rows, Float[np.ndarray, "rows inputs"], Background]
 }
 
 
-def opened(model: Any, trust: Sequence[str] = ()) -> ShallowNetwork | Network:
-    """The network behind a path or a live model; a ShallowNetwork or Network is returned as it is."""
-    if isinstance(model, ShallowNetwork | Network):
+def opened(model: Any, trust: Sequence[str] = ()) -> ShallowNetwork | StoredNetwork | Network:
+    """The network behind a path, a folder of regions or a live model; a network is returned as it is."""
+    if isinstance(model, ShallowNetwork | StoredNetwork | Network):
         return model
-    if isinstance(model, str | os.PathLike) and os.fspath(model).endswith(".shallow.safetensors"):
-        from relu_shallow.shallow.store import load_shallow
+    if isinstance(model, str | os.PathLike):
+        if is_regions(model) or os.fspath(model).endswith(ENDING):
+            return open_converted(model)
+    else:
+        from relu_shallow.regions.folder import RegionsFolder
 
-        return load_shallow(model)
+        if isinstance(model, RegionsFolder):
+            return StoredNetwork(model.network, model)
     from relu_shallow.load import load_network
 
     return load_network(model, trust=trust)
@@ -167,7 +174,9 @@ def _aligned(background: Any, X: Any, network: Network) -> Any:
     return DataTable(tuple(network.feature_names), values, faults)
 
 
-def _background(source: ShallowNetwork | Network, rows: Float[np.ndarray, "rows inputs"], given: Any) -> Background:
+def _background(
+    source: ShallowNetwork | StoredNetwork | Network, rows: Float[np.ndarray, "rows inputs"], given: Any
+) -> Background:
     """The background to use; raises DataError where a row of it lies outside the converted domain."""
     network = source if isinstance(source, Network) else source.network
     if isinstance(given, Background):
@@ -178,7 +187,7 @@ def _background(source: ShallowNetwork | Network, rows: Float[np.ndarray, "rows 
         points = _rows(given, network)
         chosen = distinct_rows(points)
     refuse_overflow(network, points, "the background")
-    if isinstance(source, ShallowNetwork):
+    if not isinstance(source, Network):
         outside = np.flatnonzero(~contains(source.domain, points))
         if len(outside):
             raise DataError(

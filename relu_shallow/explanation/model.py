@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from relu_shallow.network import Network, activation_patterns, dense, preactivations
 from relu_shallow.precision import local_rows_error
 from relu_shallow.regions.partition import pack, unpack
+from relu_shallow.shallow.stored import StoredNetwork, in_pieces
 from relu_shallow.shallow.table import ShallowNetwork, regions_of
 
 CHUNK = 1 << 22  # float64 numbers held at once: 32 MB
@@ -30,16 +31,19 @@ class LocalModel:
 
 
 def local_model(
-    source: ShallowNetwork | Network, X: Float[np.ndarray, "rows inputs"], outputs: list[int]
+    source: ShallowNetwork | StoredNetwork | Network, X: Float[np.ndarray, "rows inputs"], outputs: list[int]
 ) -> LocalModel:
     """The local model of every row.
 
-    Of a shallow network: the region its decision tree gives the row, alpha and beta from its table. Of a deep one:
+    Of a shallow network: the region its decision tree gives the row, alpha and beta from its table, or computed from
+    the region's pattern where the list stays on the disk. Of a deep one:
     the row's own pattern; regions are then numbered as they are met, from the first row on. Raises DataError for a
     row outside the converted domain or outside a partial list.
     """
     if isinstance(source, Network):
         return _from_patterns(source, X, outputs)
+    if isinstance(source, StoredNetwork):
+        return _from_disk(source, X, outputs)
     found = regions_of(source, X)
     alpha = sum(table.alpha[:, outputs][region] for table, region in zip(source.tables, found, strict=True))
     beta = sum(table.beta[:, outputs][region] for table, region in zip(source.tables, found, strict=True))
@@ -77,6 +81,19 @@ def boundary_distance(
         np.divide(np.abs(z[rows]), steep, out=away, where=steep > flat)
         distance[rows] = away.min(axis=1, initial=np.inf)
     return distance
+
+
+def _from_disk(source: StoredNetwork, X: Float[np.ndarray, "rows inputs"], outputs: list[int]) -> LocalModel:
+    network = source.network
+    region = source.region_of(X)
+    listed, group = np.unique(region, return_inverse=True)
+    alpha = np.empty((len(listed), len(outputs), network.inputs))
+    beta = np.empty((len(listed), len(outputs)))
+    for part in in_pieces(len(listed), network.outputs * network.inputs):
+        slopes, constants = source.maps_of(listed[part])
+        alpha[part], beta[part] = slopes[:, outputs], constants[:, outputs]
+    patterns = unpack(source.bits_of(listed), network.neurons)
+    return LocalModel(region, group, patterns, alpha[group], beta[group])
 
 
 def _from_patterns(network: Network, X: Float[np.ndarray, "rows inputs"], outputs: list[int]) -> LocalModel:

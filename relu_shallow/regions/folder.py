@@ -158,8 +158,8 @@ def open_folder(path: str | os.PathLike[str]) -> RegionsFolder:
     if merged.is_file():
         return _open_merged(about, merged)
     shards = read_shards(path, about)
-    counters = np.sum([shard.counters for shard in shards], axis=0, initial=0) + np.zeros(COUNTERS, np.int64)
-    seconds = sum(shard.seconds for shard in shards)
+    counters = sum((shard.counters for shard in shards), np.zeros(COUNTERS, np.int64))
+    seconds = sum((shard.seconds for shard in shards), 0.0)
     return _folder(Path(path), about, shards, counters, seconds, sum(open_names(about, shards).values()))
 
 
@@ -234,6 +234,9 @@ def _folder(
     whole = unfinished == 0 and about.share[1] == 1
     level = level_of(certificate, complete=whole, certify=about.certify)
     effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), seconds)
+    for shard in shards:
+        if shard.regions and len(shard.first) != max(-(-about.network.neurons // 8), 1):
+            raise damaged(shard.path, "its patterns are not those of the network")
     ordered = tuple(sorted(shards, key=lambda shard: (shard.first, shard.path.name)))
     return RegionsFolder(path, about.network, about.domain, ordered, level, certificate, effort, unfinished,
                          about.share)  # fmt: skip

@@ -157,6 +157,8 @@ def map_regions(shard: Shard, network: Network) -> tuple[np.ndarray, np.ndarray,
             found.append(np.memmap(shard.path, dtype, "r", offset, empty.shape) if shard.regions else empty)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise FormatError(f"{shard.path} is damaged or cut short: {error}") from error
+    if (found[0][:1].tobytes(), found[0][-1:].tobytes()) != (shard.first, shard.last):
+        raise FormatError(f"{shard.path} is damaged: its header does not fit its regions")
     return found[0], found[1], found[2]
 
 

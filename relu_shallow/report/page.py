@@ -16,6 +16,7 @@ from relu_shallow.errors import DataError
 from relu_shallow.explanation.attribution import LOCAL, Attribution, max_additivity_gap, status_counts
 from relu_shallow.network import Network
 from relu_shallow.plot.attribution import SHOWN, SWARM_ROWS, bar, beeswarm, waterfall
+from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
 
 MINUS = "\u2212"
@@ -27,7 +28,7 @@ ALL_OUTPUTS = 12  # predictions of all outputs are listed for a row up to here
 
 def write_page(
     attribution: Attribution,
-    model: ShallowNetwork | Network,
+    model: ShallowNetwork | StoredNetwork | Network,
     path: str | os.PathLike[str],
     rows: Sequence[int] = (),
 ) -> None:
@@ -39,7 +40,7 @@ def write_page(
         temporary.write_text(render(attribution, model, rows), encoding="utf-8")
 
 
-def render(attribution: Attribution, model: ShallowNetwork | Network, rows: Sequence[int] = ()) -> str:
+def render(attribution: Attribution, model: ShallowNetwork | StoredNetwork | Network, rows: Sequence[int] = ()) -> str:
     """The page as text."""
     import jinja2
 
@@ -62,7 +63,7 @@ def render(attribution: Attribution, model: ShallowNetwork | Network, rows: Sequ
         gap=max_additivity_gap(attribution),
         background=len(attribution.background.X),
         head=network.head,
-        converted=isinstance(model, ShallowNetwork),
+        converted=not isinstance(model, Network),
         outputs=[_output(attribution, k) for k in range(len(attribution.outputs))],
         regions=_regions(attribution),
         regions_met=len(np.unique(attribution.region)),
@@ -84,7 +85,7 @@ def number(value: float | int) -> str:  # beartype does not read an int as a flo
     return text.replace("-", MINUS)
 
 
-def _facts(model: ShallowNetwork | Network) -> list[tuple[str, str]]:
+def _facts(model: ShallowNetwork | StoredNetwork | Network) -> list[tuple[str, str]]:
     """What the model is, as pairs of a name and a phrase."""
     network = model if isinstance(model, Network) else model.network
     widths = " + ".join(str(width) for width in network.widths)
@@ -99,13 +100,11 @@ def _facts(model: ShallowNetwork | Network) -> list[tuple[str, str]]:
     if isinstance(model, Network):
         return [*facts, ("Linear regions", "not counted: the model was explained as it is, without converting it")]
     done = model.completeness
-    return [
-        *facts,
-        ("Converted on", describe(model.domain)),
-        ("Linear regions", f"{model.regions:,}" + ("" if done.complete else " (a partial list)")),
-        ("Half-spaces between them", f"{model.half_spaces:,}"),
-        ("Level of proof", f"{done.level}"),
-    ]
+    facts.append(("Converted on", describe(model.domain)))
+    facts.append(("Linear regions", f"{model.regions:,}" + ("" if done.complete else " (a partial list)")))
+    if isinstance(model, ShallowNetwork):
+        facts.append(("Half-spaces between them", f"{model.half_spaces:,}"))
+    return [*facts, ("Level of proof", f"{done.level}")]
 
 
 def _output(attribution: Attribution, k: int) -> dict[str, Any]:

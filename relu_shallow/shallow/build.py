@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
-from relu_shallow.network import dense, stacked
+from relu_shallow.network import Network, dense, stacked
 from relu_shallow.regions.partition import Partition
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import cartesian_tree, cell_starts, first_differences
@@ -25,20 +25,25 @@ def build_table(partition: Partition) -> Table:
     starts = cell_starts(split, network)
     key, row = np.unique(starts * max(network.neurons, 1) + split, return_inverse=True)
     cell, neuron = key // max(network.neurons, 1), key % max(network.neurons, 1)
-    H, c, alpha, beta = _maps(partition, cell, neuron)
+    H, c, alpha, beta = region_maps(network, partition.bits, cell, neuron)
     trie = cartesian_tree(split, row.astype(np.int64))
     return Table(network, partition.bits, partition.witnesses, partition.radii, H, c, alpha, beta, trie,
                  partition.exact_witnesses)  # fmt: skip
 
 
-def _maps(
-    partition: Partition, cell: Int[np.ndarray, " rows"], neuron: Int[np.ndarray, " rows"]
+def region_maps(
+    network: Network,
+    bits: UInt8[np.ndarray, "regions bytes"],
+    cell: Int[np.ndarray, " rows"],
+    neuron: Int[np.ndarray, " rows"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """H, c at each (cell, neuron) and alpha, beta of each region, recomputed from the patterns."""
-    network = partition.network
+    """H, c of each neuron in the region numbered `cell` (ascending), and alpha, beta of each region, from the patterns.
+
+    What it gives for a pattern does not depend on the others, to the last bit.
+    """
     H, c = np.empty((len(cell), network.inputs)), np.empty(len(cell))
-    alpha = np.empty((partition.regions, network.outputs, network.inputs))
-    beta = np.empty((partition.regions, network.outputs))
+    alpha = np.empty((len(bits), network.outputs, network.inputs))
+    beta = np.empty((len(bits), network.outputs))
     first, last = network.affine[0], network.affine[-1]
     if network.neurons == 0:
         alpha[:], beta[:] = dense(last.W), last.b
@@ -47,6 +52,6 @@ def _maps(
 
     columns = np.ascontiguousarray(np.concatenate([dense(first.W), first.b[:, None]], axis=1).T)
     net = stacked(network)
-    affine_maps(columns, *net, np.ascontiguousarray(dense(last.W).T), last.b, partition.bits, cell, neuron, H, c,
-                alpha, beta)  # fmt: skip
+    affine_maps(columns, *net, np.ascontiguousarray(dense(last.W).T), last.b, bits, cell, neuron, H, c, alpha,
+                beta)  # fmt: skip
     return H, c, alpha, beta

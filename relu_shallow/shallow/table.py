@@ -187,20 +187,30 @@ def refuse_rows(lost: Bool[np.ndarray, " points"], what: str) -> None:
 
 def regions_of(shallow: ShallowNetwork, X: Float[np.ndarray, "points inputs"]) -> list[Int[np.ndarray, " points"]]:
     """Each point's region in every table; raises DataError outside the domain or outside a partial list."""
-    outside = np.flatnonzero(~contains(shallow.domain, X))
+    refuse_outside(shallow.domain, X)
+    found = [table.region_of(X) for table in shallow.tables]
+    if not shallow.completeness.complete:
+        for table, region in zip(shallow.tables, found, strict=True):
+            own = unpack(table.bits[region], table.network.neurons)
+            refuse_unlisted((own == activation_patterns(table.network, X)).all(axis=1))
+    return found
+
+
+def refuse_outside(domain: Domain, X: Float[np.ndarray, "points inputs"]) -> None:
+    """Raises DataError that names the first row outside the domain."""
+    outside = np.flatnonzero(~contains(domain, X))
     if len(outside):
         raise DataError(
             f"row {outside[0]} lies outside the converted domain ({len(outside)} of {len(X)} rows do); "
             "convert on a larger domain, or leave those rows out"
         )
-    found = [table.region_of(X) for table in shallow.tables]
-    if not shallow.completeness.complete:
-        for table, region in zip(shallow.tables, found, strict=True):
-            own = unpack(table.bits[region], table.network.neurons)
-            missing = np.flatnonzero((own != activation_patterns(table.network, X)).any(axis=1))
-            if len(missing):
-                raise DataError(
-                    f"row {missing[0]} lies in a region that this partial list does not hold "
-                    f"({len(missing)} of {len(X)} rows do); convert without a limit, or on a smaller domain"
-                )
-    return found
+
+
+def refuse_unlisted(listed: Bool[np.ndarray, " points"]) -> None:
+    """Raises DataError that names the first row whose region a partial list does not hold."""
+    missing = np.flatnonzero(~listed)
+    if len(missing):
+        raise DataError(
+            f"row {missing[0]} lies in a region that this partial list does not hold "
+            f"({len(missing)} of {len(listed)} rows do); convert without a limit, or on a smaller domain"
+        )
