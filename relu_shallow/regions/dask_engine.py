@@ -6,7 +6,10 @@ the network's layout (a task of its own, which every other depends on), so that 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import operator
+import pickle
 import re
 import time
 import warnings
@@ -17,15 +20,17 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any
+from uuid import uuid4
 
 from relu_shallow.errors import EngineError, MissingExtra, ReluShallowError
 from relu_shallow.regions.driver import STOP
 from relu_shallow.regions.engines import BATCH, SECONDS, Announce
-from relu_shallow.regions.remote import problem_of, result_of, sealed
+from relu_shallow.regions.remote import Searcher, sealed
 from relu_shallow.regions.task import Allowance, Live, Problem, Result, Task
 
 ANSWER = 10.0  # seconds for a scheduler to answer, at first and after a lost connection
 ROLL_CALL = 1.0  # seconds between counts of the workers
+SILENCE = 60.0  # seconds that a scheduler may take to count them, being busy
 PATIENCE = 5.0  # seconds without any worker before the user is told
 GRACE = 2.0  # seconds after a stop for tasks to come back by themselves
 AHEAD = 2  # tasks for each thread: one runs, one is there when it ends; and an adaptive cluster sees a reason to grow
@@ -57,12 +62,13 @@ class Dask:
 
     def __init__(self, client: Any, where: str, problems: Sequence[Problem], announce: Announce) -> None:
         self._client, self._where, self._announce = client, where, announce
-        self._executor = client.get_executor(pure=False)
-        self._sealed = [sealed(problem) for problem in problems]
-        self._problems: list[Any] = [None for _ in problems]
+        self._executor = client.get_executor()
+        self._pickled = [pickle.dumps(Searcher(problem)) for problem in problems]
+        self._searchers: list[Any] = [None for _ in problems]
         self._sent: set[Sent] = set()
         self._lock = Lock()  # outcomes are set by Dask's thread, and by the driver's after a stop
-        self._threads, self._counted, self._manned = 0, -ROLL_CALL, time.monotonic()
+        self._threads, self._called, self._manned = 0, -ROLL_CALL, time.monotonic()
+        self._census: Future[dict[str, int]] | None = None
         self._stopped: float | None = None
 
     def width(self) -> int:
@@ -72,31 +78,31 @@ class Dask:
         """
         now = time.monotonic()
         if self._client.status == "closed":
-            raise EngineError(f"the scheduler of the cluster ({self._where}) is gone: it has not answered for "
-                              f"{ANSWER:.0f} s")  # fmt: skip
+            raise EngineError(gone(self._where, ANSWER))
         if self._client.status != "running":
             return 0
-        if now - self._counted > ROLL_CALL:
-            self._count(now)
+        self._count(now)
         self._take_back(now)
         return max(AHEAD * self._threads, 1)
 
     def submit(self, task: Task, allowance: Allowance, live: Live) -> Future[Result]:
         """Hands the task to the scheduler."""
         outcome: Future[Result] = Future()
-        remote = self._executor.submit(result_of, self._problem(task.chart), sealed((task, allowance)))
+        remote = self._executor.submit(operator.call, self._searcher(task.chart), sealed((task, allowance)),
+                                       key=f"search-{uuid4().hex}")  # fmt: skip
         sent = Sent(live, outcome, remote)
         with self._lock:
             self._sent.add(sent)
         remote.add_done_callback(partial(self._settle, sent))
         return outcome
 
-    def _problem(self, chart: int) -> Any:
-        """Dask's future of a problem, submitted again where too many of its workers died or the connection did."""
-        known = self._problems[chart]
+    def _searcher(self, chart: int) -> Any:
+        """Dask's future of a searcher, asked for again where too many of its workers died or the connection did."""
+        known = self._searchers[chart]
         if known is None or known.status in ("cancelled", "error", "lost"):
-            self._problems[chart] = self._client.submit(problem_of, self._sealed[chart], pure=False)
-        return self._problems[chart]
+            known = self._client.submit(pickle.loads, self._pickled[chart], key=f"network-{uuid4().hex}")
+            self._searchers[chart] = known
+        return known
 
     def _settle(self, sent: Sent, remote: Future[Result]) -> None:
         """Tells the driver what came of a task."""
@@ -125,9 +131,20 @@ class Dask:
             sent.outcome.set_exception(CONNECTION)
 
     def _count(self, now: float) -> None:
-        self._counted = now
-        with suppress(OSError):  # a connection that ends now: the client's status will say so
-            self._threads = sum(self._client.nthreads().values())
+        """Counts the workers' threads, without waiting for the answer."""
+        if self._census is not None and self._census.done():
+            if self._census.exception() is None:  # otherwise the connection ends now, which its status will say
+                self._threads = sum(self._census.result().values())
+                self._tell(now)
+            self._census = None
+        if self._census is None and now - self._called > ROLL_CALL:
+            self._called = now
+            self._census = asyncio.run_coroutine_threadsafe(self._client.scheduler.ncores(),
+                                                            self._client.loop.asyncio_loop)  # fmt: skip
+        if self._census is not None and now - self._called > SILENCE:
+            raise EngineError(gone(self._where, SILENCE))
+
+    def _tell(self, now: float) -> None:
         if self._threads:
             self._manned = now
         elif now - self._manned > PATIENCE:
@@ -136,6 +153,11 @@ class Dask:
 
 
 CONNECTION = WorkerLost("the connection to the scheduler was lost")
+
+
+def gone(where: str, seconds: float) -> str:
+    """What to say of a scheduler that has not answered for so long."""
+    return f"the scheduler of the cluster ({where}) is gone: it has not answered for {seconds:.0f} s"
 
 
 def understood(error: BaseException) -> BaseException:
@@ -147,7 +169,7 @@ def understood(error: BaseException) -> BaseException:
     if isinstance(error, ReluShallowError | WorkerLost):
         return error
     words = f"{type(error).__name__}: {error}"
-    if isinstance(error, ImportError | AttributeError) or "deserialization" in words:
+    if isinstance(error, ImportError | AttributeError):
         problem = EngineError(f"the cluster cannot load relu-shallow; install there what is installed here ({words})")
     else:
         problem = EngineError(f"a worker of the cluster failed: {words}")
@@ -169,11 +191,12 @@ def open_dask(problems: Sequence[Problem], workers: int, address: str, announce:
     settings = {"distributed.comm.timeouts.connect": ANSWER, LARGE_GRAPH: 1 << 62}
     with dask.config.set(settings), _quiet():
         if address:
-            with _connected(partial(Client, checked(address)), address, announce) as client:
+            asyncio.run(_greet(checked(address)))
+            with _connected(partial(Client, address), address, announce) as client:
                 yield Dask(client, address, problems, announce)
             return
         with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+            LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0",
                          memory_limit=0, silence_logs=logging.CRITICAL) as cluster,
             _connected(partial(Client, cluster), "on this machine", announce) as client,
         ):  # fmt: skip
@@ -188,15 +211,29 @@ def checked(address: str) -> str:
     return address
 
 
+async def _greet(address: str) -> None:
+    """Waits a while for the scheduler to say what it is; Dask's client would wait for a silent one for ever."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    security = Security().get_connection_args("client")
+    try:
+        async with asyncio.timeout(ANSWER), rpc(address, connection_args=security) as scheduler:
+            kind = (await scheduler.identity())["type"]
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise EngineError(f"no scheduler of a Dask cluster answers at {address} within {ANSWER:.0f} s") from error
+    if kind != "Scheduler":
+        raise EngineError(f"{address} is the address of a {kind.lower()}; give that of the scheduler")
+
+
 @contextmanager
 def _connected(connect: Callable[..., Any], where: str, announce: Announce) -> Iterator[Any]:
     with warnings.catch_warnings(record=True) as differences:
         warnings.simplefilter("always")
         try:
             client = connect(timeout=ANSWER, set_as_default=False)
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            raise EngineError(f"no scheduler of a Dask cluster answers at {where} within {ANSWER:.0f} s "
-                              f"({error})") from error  # fmt: skip
+        except (OSError, ImportError) as error:
+            raise EngineError(f"the scheduler of the cluster ({where}) lets nobody in: {error}") from error
     if any(type(warned.message).__name__ == "VersionMismatchWarning" for warned in differences):
         announce("the cluster has other versions of Dask's packages than this side; where it fails, install the same")
     try:

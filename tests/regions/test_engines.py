@@ -34,6 +34,7 @@ from cluster.processes import Cluster  # noqa: E402
 
 SMALL = from_layers(random_layers(4, 12, 12, 1))
 LARGE = from_layers(random_layers(5, 16, 16, 1))
+ENDLESS = from_layers(random_layers(8, 24, 24, 1))
 BOX = Box(-1.0, 1.0)
 
 
@@ -168,8 +169,8 @@ def test_all_workers_gone_is_waiting_for_the_next(cluster, small_tasks, impatien
 
 
 def test_a_time_limit_ends_a_search_on_a_cluster_with_a_part_of_the_list(cluster, small_tasks):
-    network, began = from_layers(random_layers(8, 24, 24, 1)), time.monotonic()
-    part = enumerate_regions(network, BOX, engine=f"dask:{cluster.address}", time_limit=2.0)
+    began = time.monotonic()
+    part = enumerate_regions(ENDLESS, BOX, engine=f"dask:{cluster.address}", time_limit=2.0)
     assert 1.5 < time.monotonic() - began < 15
     assert not part.complete
     assert len(np.unique(part.bits, axis=0)) == len(part.bits) > 0
@@ -222,6 +223,20 @@ def test_a_worker_that_does_not_fit_is_an_error(cluster, prepare, words):
         empty(cluster)
 
 
+@pytest.mark.parametrize(("prepare", "words"), [(WITHOUT, "cannot load relu-shallow"), (OLDER, "relu-shallow 0.0.7")])
+def test_a_worker_that_joins_later_and_does_not_fit_is_an_error(cluster, prepare, words):
+    """It may get the network from another worker, or anew."""
+    joined = []
+
+    def join(found):
+        if found and not joined:
+            joined.append(cluster.add(prepare=prepare))
+
+    with pytest.raises(EngineError, match=words):
+        enumerate_regions(ENDLESS, BOX, engine=f"dask:{cluster.address}", progress=join, time_limit=40.0)
+    empty(cluster)
+
+
 def test_without_the_package_distributed_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtra, match=r"relu-shallow\[dask\]"):
@@ -250,12 +265,22 @@ def test_processes_on_this_machine_serve_the_command_line(tmp_path):
 def test_the_scheduler_dying_in_the_middle_is_one_sentence(cluster, tmp_path):
     model = write_onnx(tmp_path / "net.onnx", random_layers(8, 24, 24, 1))
     output = tmp_path / "out.safetensors"
-    code = "from relu_shallow.regions import dask_engine; dask_engine.ANSWER = 1.0; " \
-           "from relu_shallow.cli import main; main()"  # fmt: skip
+    mark = tmp_path / "begun"
+    code = f"""
+from relu_shallow.cli import main
+from relu_shallow.regions import dask_engine, search
+dask_engine.ANSWER, put = 3.0, search.Collected.put
+def mark(self, task, result):
+    if len(task.nodes[0].flags) == 48:  # not the network that is searched to compile
+        open({str(mark)!r}, "w").close()
+    return put(self, task, result)
+search.Collected.put = mark
+main()
+"""
     with start("convert", model, "-o", output, "--domain", "box:-1,1", "--engine", f"dask:{cluster.address}",
                code=code) as process:  # fmt: skip
-        time.sleep(6.0)
-        assert process.poll() is None
+        while process.poll() is None and not mark.exists():
+            time.sleep(0.05)
         cluster.scheduler.kill()
         out, err = process.communicate(timeout=300)
     empty(cluster)
