@@ -46,10 +46,11 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """When to stop early: after so many regions, or at a moment of the monotonic clock."""
+    """When to stop early: after so many regions, or at a moment of the monotonic clock; `batch` bounds each task's."""
 
     regions: float = float("inf")
     deadline: float = float("inf")
+    batch: float = float("inf")
 
 
 @dataclass(eq=False)
@@ -79,7 +80,7 @@ def drive(
         nonlocal begun
         while pending and len(running) < width and not (begun and _spent(budget, finished, now)):
             seconds = STARVING if len(pending) + len(running) < width else engine.seconds
-            most = int(min(engine.batch, max(budget.regions - finished, 1)))
+            most = int(max(min(engine.batch, budget.batch, budget.regions - finished), 1))
             task, losses = pending.pop()
             entry = Running(task, losses, now)
             allowance = Allowance(most, max(min(seconds, budget.deadline - now), 0.0))

@@ -65,6 +65,8 @@ def merge_folders(parts: Sequence[Path], target: Path) -> RegionsFolder:
 
     Raises UsageError where the parts are not those of one search, or not all of them.
     """
+    if len(parts) < 2:
+        raise UsageError("give all parts of a search, two or more")
     abouts = [read_about(part) for part in parts]
     for part, about in zip(parts, abouts, strict=True):
         if about.key != abouts[0].key:
