@@ -53,10 +53,10 @@ def test_files_are_changed_within_their_limit_whatever_is_in_them(reader, tmp_pa
 
     monkeypatch.setattr(mutate, "_plain", half)
     for seed in seeds(reader, tmp_path):
-        changed = [mutate.MUTATORS[reader](seed, len(seed), number) for number in range(60)]
+        changed = [mutate.MUTATORS[reader](seed, len(seed), number) for number in range(30)]
         assert max(map(len, changed)) <= len(seed)
         assert any(new not in (seed, half(seed, len(seed))) for new in changed)
-        for cut in range(0, len(seed), 1 + len(seed) // 50):
+        for cut in range(0, len(seed), 1 + len(seed) // 20):
             damaged = seed[:cut] + b"\xff\x00{" + seed[cut + 3 :]
             for given in (seed[:cut], damaged):
                 assert len(mutate.MUTATORS[reader](given, len(seed), cut)) <= len(seed)
@@ -73,7 +73,7 @@ BROKEN = {
 def test_the_exit_status_tells_findings_and_failures_of_the_fuzzer_itself(broken, tmp_path):
     pytest.importorskip("atheris", reason="the fuzzer needs it")
     code = (
-        "import sys, runpy; sys.argv = ['fuzz.py', 'nnet', '--seconds', '2', '--keep', sys.argv[1]]; "
+        "import sys, runpy; sys.argv = ['fuzz.py', 'nnet', '--seconds', '1', '--keep', sys.argv[1]]; "
         f"sys.path.insert(0, '..'); from scripts.fuzzing import mutate, targets; {broken}; "
         "runpy.run_path('fuzz.py', run_name='__main__')"
     )
