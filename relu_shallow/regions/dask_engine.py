@@ -1,7 +1,7 @@
 """The engine that hands tasks to the workers of a Dask cluster: one that is running, or one of processes started here.
 
-It assumes nothing about who runs what: workers come, go and die as they please. The scheduler keeps how to make
-the network's layout (a task of its own, which every other depends on), so that it outlives the workers that hold it.
+It assumes nothing about who runs what: workers come, go and die as they please. The scheduler keeps the network
+(as the task of handing it out, which every other depends on), so that it outlives the workers that hold it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from threading import Lock
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ from uuid import uuid4
 from relu_shallow.errors import EngineError, MissingExtra, ReluShallowError
 from relu_shallow.regions.driver import STOP
 from relu_shallow.regions.engines import BATCH, SECONDS, Announce
-from relu_shallow.regions.remote import Searcher, sealed
+from relu_shallow.regions.remote import errand_of, network_of
 from relu_shallow.regions.task import Allowance, Live, Problem, Result, Task
 
 ANSWER = 10.0  # seconds for a scheduler to answer, at first and after a lost connection
@@ -63,8 +63,8 @@ class Dask:
     def __init__(self, client: Any, where: str, problems: Sequence[Problem], announce: Announce) -> None:
         self._client, self._where, self._announce = client, where, announce
         self._executor = client.get_executor()
-        self._pickled = [pickle.dumps(Searcher(problem)) for problem in problems]
-        self._searchers: list[Any] = [None for _ in problems]
+        self._networks = [network_of(problem) for problem in problems]
+        self._kept: list[Any] = [None for _ in problems]
         self._sent: set[Sent] = set()
         self._lock = Lock()  # outcomes are set by Dask's thread, and by the driver's after a stop
         self._threads, self._called, self._manned = 0, -ROLL_CALL, time.monotonic()
@@ -88,21 +88,20 @@ class Dask:
     def submit(self, task: Task, allowance: Allowance, live: Live) -> Future[Result]:
         """Hands the task to the scheduler."""
         outcome: Future[Result] = Future()
-        remote = self._executor.submit(operator.call, self._searcher(task.chart), sealed((task, allowance)),
-                                       key=f"search-{uuid4().hex}")  # fmt: skip
+        words = [errand_of(task, allowance), self._network(task.chart)]
+        remote = self._executor.submit(reduce, operator.call, words, pickle.loads, key=f"search-{uuid4().hex}")
         sent = Sent(live, outcome, remote)
         with self._lock:
             self._sent.add(sent)
         remote.add_done_callback(partial(self._settle, sent))
         return outcome
 
-    def _searcher(self, chart: int) -> Any:
-        """Dask's future of a searcher, asked for again where too many of its workers died or the connection did."""
-        known = self._searchers[chart]
-        if known is None or known.status in ("cancelled", "error", "lost"):
-            known = self._client.submit(pickle.loads, self._pickled[chart], key=f"network-{uuid4().hex}")
-            self._searchers[chart] = known
-        return known
+    def _network(self, chart: int) -> Any:
+        """Dask's future of a network, asked for again where too many of its workers died or the connection did."""
+        kept = self._kept[chart]
+        if kept is None or kept.status in ("cancelled", "error", "lost"):
+            kept = self._kept[chart] = self._client.submit(bytes, self._networks[chart], key=f"network-{uuid4().hex}")
+        return kept
 
     def _settle(self, sent: Sent, remote: Future[Result]) -> None:
         """Tells the driver what came of a task."""

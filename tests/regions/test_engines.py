@@ -5,6 +5,7 @@ The cluster is a scheduler and workers in processes of their own that talk over 
 
 from __future__ import annotations
 
+import pickle
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from relu_shallow.network import from_layers
 from relu_shallow.regions import dask_engine
 from relu_shallow.regions.driver import MOST_LOSSES, Budget, drive
 from relu_shallow.regions.engines import ENGINES, open_engine
+from relu_shallow.regions.remote import network_of
 from relu_shallow.regions.search import Collected, enumerate_regions, prepare
 from relu_shallow.regions.task import search_task
 
@@ -114,6 +116,13 @@ def test_a_task_that_loses_every_worker_ends_the_search():
     search = prepare(SMALL, fit(BOX, 4), certify=True)
     with pytest.raises(EngineError, match="workers were lost one after the other"):
         drive(Losing(search.problems, 1000), search.roots, Budget(), Collected([[]], None).put)
+
+
+def test_a_network_can_be_sent_after_exact_arithmetic_was_used_on_it():
+    """What that worked out holds a lock, which cannot be sent."""
+    problem = prepare(SMALL, fit(BOX, 4), certify=True).problems[0]
+    assert problem.exact.lock
+    np.testing.assert_array_equal(pickle.loads(network_of(problem)).limits, problem.limits)
 
 
 def test_the_command_line_offers_the_engines_there_are():
