@@ -6,7 +6,8 @@
 After `kill -9` the output is, byte for byte, what was there before, or the complete new one. Where the disk is full
 (a limit on the size of files, and as root a small file system of its own) or a worker is lost, the command says so in
 one line and exits with status 2, the old output is untouched and no temporary file is left. In every case a conversion
-that follows finds the same regions as one that nothing disturbed. Each round has a seed of its own; a round that goes
+that follows finds the same regions as one that nothing disturbed. A conversion into a folder goes on from where it was
+killed, or its disk was full, and comes to the same regions. Each round has a seed of its own; a round that goes
 wrong is printed with what repeats it, and the exit status is 1.
 """
 
@@ -36,6 +37,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from command_line import random_layers, run, start, write_csv, write_onnx  # noqa: E402
 
 from relu_shallow.regions import task  # noqa: E402
+from relu_shallow.regions.folder import open_folder  # noqa: E402
+from relu_shallow.regions.shard import load_regions  # noqa: E402
 from relu_shallow.shallow.store import load_shallow  # noqa: E402
 
 DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
@@ -58,6 +61,11 @@ class Workplace:
     new: dict[str, bytes]
     bits: np.ndarray
     seconds: float
+
+    @property
+    def bytes(self) -> int:
+        """About what a folder of the regions takes."""
+        return len(self.bits) * (self.bits.shape[1] + 40)
 
     def reset(self, folder: Path) -> None:
         """Puts the old outputs, and nothing else, into a folder."""
@@ -257,6 +265,60 @@ def lost(place: Workplace, rng: np.random.Generator) -> str:
     return "old"
 
 
+def resume(place: Workplace, rng: np.random.Generator) -> str:
+    """A conversion into a folder that `kill -9` ends again and again, and that goes on each time."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, kills = Path(name) / "good.regions", 0
+        for _ in range(int(rng.integers(1, 6))):
+            process = start(*streaming(place, folder))
+            time.sleep(place.seconds * float(rng.uniform(0.1, 0.9)))
+            process.send_signal(signal.SIGKILL)
+            told = process.communicate(timeout=PATIENCE)[1]
+            assert process.returncode in (0, -signal.SIGKILL), told
+            kills += process.returncode != 0
+        run_ok(*streaming(place, folder))
+        check_folder(place, folder)
+    return f"{kills} kills"
+
+
+def stuffed(place: Workplace, rng: np.random.Generator) -> str:
+    """A conversion into a folder on a disk that is full after a random part of it, and goes on when there is room."""
+    if not can_mount():
+        return "no file system to mount"
+    disk, mib = Path(tempfile.mkdtemp()), 1 << 20
+    size = 16_384 + int(rng.uniform(0.0, 1.0) * place.bytes)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+    try:
+        process = start(*streaming(place, disk / "good.regions"))
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+        lines = [line for line in stderr.splitlines() if not line.startswith("relu-shallow: compiling")]
+        assert process.returncode == 2, (process.returncode, stdout, stderr)
+        assert len(lines) == 1, stderr
+        assert "could not be written" in lines[0] or "cannot be written" in lines[0], stderr
+        subprocess.run(["mount", "-o", f"remount,size={place.bytes + 64 * mib}", disk], check=True)
+        run_ok(*streaming(place, disk / "good.regions"))
+        check_folder(place, disk / "good.regions")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
+    return "no space left"
+
+
+def streaming(place: Workplace, folder: Path) -> list[object]:
+    """The conversion into a folder, gone on with where there is one."""
+    return [*conversion(place.folder, place.domain)[:2], "-o", folder, "--domain", place.domain, "--workers", WORKERS,
+            "--resume"]  # fmt: skip
+
+
+def check_folder(place: Workplace, folder: Path) -> None:
+    """Asserts that a folder is finished, holds the regions that there are, and nothing that was given up."""
+    opened = open_folder(folder)
+    assert opened.complete
+    found = np.concatenate([load_regions(shard, opened.network).bits for shard in opened.shards])
+    assert sorted(map(bytes, found)) == list(map(bytes, place.bits)), "other regions than without the fault"
+    assert hidden(folder) == []
+
+
 def follow(place: Workplace) -> None:
     """Asserts that the next conversion succeeds, whatever the last one left, with the same regions."""
     run_ok(*conversion(place.folder, place.domain))
@@ -269,7 +331,13 @@ def check_new(place: Workplace, folder: Path) -> None:
     assert np.array_equal(shallow.tables[0].bits, place.bits), "other regions than without the fault"
 
 
-FAULTS: dict[str, Callable[[Workplace, np.random.Generator], str]] = {"kill": kill, "full": full, "lost": lost}
+FAULTS: dict[str, Callable[[Workplace, np.random.Generator], str]] = {
+    "kill": kill,
+    "full": full,
+    "lost": lost,
+    "resume": resume,
+    "stuffed": stuffed,
+}
 
 
 def play(fault: str, place: Workplace, seed: int, number: int) -> tuple[str, str]:

@@ -37,17 +37,24 @@ OLD = 5.0  # seconds after which a result is written, with few others too
 def writing(path: Path, about: About, *, resume: bool, found: Sequence[tuple[Task, Result]] = ()) -> Iterator[None]:
     """A folder to write into, made new or gone on with, that nobody else writes into meanwhile.
 
-    A new one begins with what was `found` before it. Raises OutputError where the folder cannot be written or another
-    process does, UsageError where it is there and should not be, or is that of another search.
+    A new one begins with what was `found` before it, and goes where an error leaves it with nothing. Raises OutputError
+    where the folder cannot be written or another process does, UsageError where it is there and should not be, or is
+    that of another search.
     """
-    if resume and (path / ABOUT).is_file():
+    begun = resume and (path / ABOUT).is_file()
+    if begun:
         _check_same(path, read_about(path), about)
     else:
         _make(path, about, found)
     with locked(path / ABOUT):
         for abandoned in path.glob(".*.safetensors"):  # of a run that was killed while it wrote
             abandoned.unlink(missing_ok=True)
-        yield
+        try:
+            yield
+        finally:
+            if not begun and [file.name for file in path.iterdir()] == [ABOUT]:
+                (path / ABOUT).unlink()
+                path.rmdir()
 
 
 def _make(path: Path, about: About, found: Sequence[tuple[Task, Result]]) -> None:
