@@ -68,8 +68,9 @@ def main() -> int:
             same = found.complete and found.level == expected.level and np.array_equal(found.bits, expected.bits)
             wrong += not same
             kills += killer.kills
-            print(f"round {number}: {killer.kills} workers killed, {len(found.bits):,} regions in "
-                  f"{time.perf_counter() - began:.1f} s: {'the same' if same else 'NOT THE SAME'}", flush=True)  # fmt: skip
+            seconds, verdict = time.perf_counter() - began, "the same" if same else "NOT THE SAME"
+            print(f"round {number}: {killer.kills} workers killed, {len(found.bits):,} regions in {seconds:.1f} s: "
+                  f"{verdict}", flush=True)  # fmt: skip
     print(f"{arguments.rounds} rounds, {kills} workers killed, {wrong} rounds wrong")
     return 1 if wrong else 0
 

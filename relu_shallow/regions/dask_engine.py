@@ -67,12 +67,13 @@ class Dask:
         self._kept: list[Any] = [None for _ in problems]
         self._sent: set[Sent] = set()
         self._lock = Lock()  # outcomes are set by Dask's thread, and by the driver's after a stop
-        self._threads, self._called, self._manned = 0, -ROLL_CALL, time.monotonic()
+        self._called = self._manned = time.monotonic()
+        self._threads = sum(client.nthreads().values())
         self._census: Future[dict[str, int]] | None = None
         self._stopped: float | None = None
 
     def width(self) -> int:
-        """A few tasks a thread, at least one, so that a cluster without workers has a reason to start some.
+        """A few tasks a thread; some where there is no worker, as a reason for the cluster to start one.
 
         None at all while the connection to the scheduler is lost. Raises EngineError where it does not come back.
         """
@@ -83,7 +84,7 @@ class Dask:
             return 0
         self._count(now)
         self._take_back(now)
-        return max(AHEAD * self._threads, 1)
+        return AHEAD * max(self._threads, 1)
 
     def submit(self, task: Task, allowance: Allowance, live: Live) -> Future[Result]:
         """Hands the task to the scheduler."""

@@ -29,12 +29,12 @@ class Cluster:
         self.scheduler = self._start("scheduler", ["--port", "0", "--host", "127.0.0.1", "--scheduler-file", where])
         self.address = _address(where, self.scheduler)
 
-    def add(self, count: int = 1, *, prepare: str = "", **environment: str) -> None:
+    def add(self, count: int = 1, *, prepare: str = "") -> None:
         """Starts workers of one thread each; `prepare` is code that they run first."""
         for _ in range(count):
             words = [self.address, "--nthreads", "1", "--no-nanny", "--local-directory", self._folder,
                      "--death-timeout", "60"]  # fmt: skip
-            self.workers.append(self._start("worker", words, prepare, **environment))
+            self.workers.append(self._start("worker", words, prepare))
 
     def kill(self, which: int) -> None:
         """`kill -9` on a worker."""
@@ -47,13 +47,13 @@ class Cluster:
         for process in [*self.workers, self.scheduler]:
             process.wait()
 
-    def _start(self, role: str, words: list, prepare: str = "", **environment: str) -> subprocess.Popen[bytes]:
+    def _start(self, role: str, words: list, prepare: str = "") -> subprocess.Popen[bytes]:
         self._started += 1
         code = f"{prepare}\nfrom distributed.cli.dask_{role} import main; main()"
         log = (self._folder / f"{role}-{self._started}.log").open("wb")
+        command = [sys.executable, "-c", code, "--no-dashboard", *map(str, words)]
         with log:
-            return subprocess.Popen([sys.executable, "-c", code, "--no-dashboard", *map(str, words)], stdout=log,
-                                    stderr=log, cwd=self._folder, env={**os.environ, **QUIET, **environment})  # fmt: skip
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, env={**os.environ, **QUIET})
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from networks import NAMED
 from relu_shallow.cli.options import ENGINES as OFFERED
 from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.errors import EngineError, MissingExtra, UsageError
+from relu_shallow.load import load_network
 from relu_shallow.network import from_layers
 from relu_shallow.regions import dask_engine
 from relu_shallow.regions.driver import MOST_LOSSES, Budget, drive
@@ -32,7 +33,7 @@ from relu_shallow.regions.task import search_task
 pytest.importorskip("distributed")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from cluster.processes import Cluster  # noqa: E402
+from cluster.processes import Cluster
 
 SMALL = from_layers(random_layers(4, 12, 12, 1))
 LARGE = from_layers(random_layers(5, 16, 16, 1))
@@ -171,7 +172,8 @@ def test_all_workers_gone_is_waiting_for_the_next(cluster, small_tasks, impatien
         cluster.add()
 
     expected = enumerate_regions(LARGE, BOX)
-    same(enumerate_regions(LARGE, BOX, engine=f"dask:{cluster.address}", progress=kill_all, announce=announce), expected)
+    found = enumerate_regions(LARGE, BOX, engine=f"dask:{cluster.address}", progress=kill_all, announce=announce)
+    same(found, expected)
     assert len(said) == 1
     assert "no workers" in said[0]
     assert 0 < kills[0] < len(expected.bits)
@@ -267,8 +269,7 @@ def test_processes_on_this_machine_serve_the_command_line(tmp_path):
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert err == ""
-    network = from_layers([(np.float64(np.float32(W)), np.float64(np.float32(b))) for W, b in random_layers(3, 8, 8, 1)])
-    assert strict(out)["regions"] == len(enumerate_regions(network, BOX).bits)
+    assert strict(out)["regions"] == len(enumerate_regions(load_network(model), BOX).bits)
 
 
 def test_the_scheduler_dying_in_the_middle_is_one_sentence(cluster, tmp_path):
