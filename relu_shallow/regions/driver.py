@@ -99,7 +99,8 @@ def drive(
             _ask_for_halves(running, width, now, spent)
             if progress is not None and now - told > GLANCE * 2:
                 told = now
-                progress(finished + sum(int(entry.live.counters[REGIONS]) for entry in running.values()))
+                found = finished + sum(int(entry.live.counters[REGIONS]) for entry in running.values())
+                progress(int(min(found, budget.regions)))
             pause = EARLIEST_SPLIT if engine.near and len(running) < width else GLANCE
             future = _next(done, max(min(pause, budget.deadline - now), EARLIEST_SPLIT))
             if future is None:
@@ -115,13 +116,14 @@ def drive(
                 continue
             idle = width - len(running) - len(pending)
             pending.extend((task, 0) for task in reversed(split(entry.task.chart, result.rest, max(idle, 1))))
-            fill(width, now)  # before the result is put away, which may take longer than a search
+            if budget.regions == float("inf"):
+                fill(width, now)  # before the result is put away, which may take longer than a search
             finished += put(entry.task, result)
     finally:
         for entry in running.values():
             entry.live.control[0] = STOP
     if progress is not None:
-        progress(finished)
+        progress(int(min(finished, budget.regions)))
     return [task for task, _ in reversed(pending)]
 
 
