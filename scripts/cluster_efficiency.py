@@ -130,7 +130,7 @@ class Played:
         return future
 
 
-def measure(name: str, numbers: list[int], most: float) -> None:
+def measure(name: str, numbers: list[int], budget: Budget) -> None:
     """Prints a table: real processes on this machine."""
     print("| workers | tasks | regions | tasks' CPU s | efficiency | driver CPU ms a task | µs a region "
           "| scheduler CPU ms a task | workers' other CPU | ended before all busy | begun after |")  # fmt: skip
@@ -139,7 +139,7 @@ def measure(name: str, numbers: list[int], most: float) -> None:
     for workers in numbers:
         with tempfile.TemporaryDirectory() as folder, cluster_of(Path(folder), workers) as cluster:
             warm(cluster, workers)
-            tally, driver, scheduler, others = once(name, cluster, most)
+            tally, driver, scheduler, others = once(name, cluster, budget)
         per_region = tally.seconds / tally.regions
         alone = alone or per_region
         out = [count for count, _ in tally.counts]
@@ -151,14 +151,14 @@ def measure(name: str, numbers: list[int], most: float) -> None:
               f"| {len(out) - 1 - last} |", flush=True)  # fmt: skip
 
 
-def once(name: str, cluster: Cluster, most: float) -> tuple[Tally, float, float, float]:
+def once(name: str, cluster: Cluster, budget: Budget) -> tuple[Tally, float, float, float]:
     """A search: what its tasks brought, and processor seconds of driver, scheduler and workers in all."""
     tally, search = Tally(), search_of(name)
     workers = [psutil.Process(process.pid) for process in cluster.workers]
     scheduler = psutil.Process(cluster.scheduler.pid)
     with open_dask(search.problems, 1, cluster.address, print) as engine:
         before = [time.process_time(), spent(scheduler), sum(map(spent, workers))]
-        drive(Recorded(engine, tally), search.roots, Budget(most), tally.put)
+        drive(Recorded(engine, tally), search.roots, budget, tally.put)
         after = [time.process_time(), spent(scheduler), sum(map(spent, workers))]
     driver, scheduling, working = (b - a for a, b in zip(before, after, strict=True))
     return tally, driver, scheduling, working
@@ -184,15 +184,15 @@ def load_kernel() -> None:
     enumerate_regions(from_layers([(one, np.zeros(1)), (one, np.zeros(1))]), Box(-1.0, 1.0))
 
 
-def play(name: str, numbers: list[int], most: float, driver: float, region: float, latency: float) -> None:
+def play(given: argparse.Namespace, budget: Budget) -> None:
     """Prints a table: workers on a clock of their own."""
     print("| workers | tasks | regions | CPU s of tasks | wall s | workers busy | all busy after s | idle s at the end "
           "| driver busy |")  # fmt: skip
     print("|" + " --- |" * 9)
-    search = search_of(name)
-    for workers in numbers:
-        tally, engine = Tally(), Played(search, workers, driver, region, latency)
-        drive(engine, search.roots, Budget(most), tally.put)
+    search = search_of(given.case)
+    for workers in given.workers:
+        tally, engine = Tally(), Played(search, workers, given.driver, given.region, given.latency)
+        drive(engine, search.roots, budget, tally.put)
         ends = engine.free
         wall = max(engine.now, max(ends))
         idle = sum(wall - end for end in ends) / workers
@@ -216,14 +216,15 @@ def main() -> None:
     parser.add_argument("what", choices=("measure", "play"))
     parser.add_argument("--case", choices=PROBLEMS, default="nav-point")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--batch", type=int, default=BATCH, help="regions a task may return")
     parser.add_argument("--regions", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--driver", type=float, default=3e-3, help="play: the driver's seconds a task")
     parser.add_argument("--region", type=float, default=2e-7, help="play: and a region")
     parser.add_argument("--latency", type=float, default=0.02, help="play: seconds from the driver to a worker")
     given = parser.parse_args()
     run: dict[str, Callable[[], None]] = {
-        "measure": lambda: measure(given.case, given.workers, given.regions),
-        "play": lambda: play(given.case, given.workers, given.regions, given.driver, given.region, given.latency),
+        "measure": lambda: measure(given.case, given.workers, Budget(given.regions, batch=given.batch)),
+        "play": lambda: play(given, Budget(given.regions, batch=given.batch)),
     }
     run[given.what]()
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import numpy as np
+from distributed import Client
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -33,7 +34,10 @@ from relu_shallow.regions.search import enumerate_regions  # noqa: E402
 
 
 class Killer(Thread):
-    """Kills a worker, starts another, waits a while at random; until told to end."""
+    """Waits a while at random, kills a worker, starts another; until told to end.
+
+    Where the machine is too busy to start workers as fast as they die, it waits until half of them have joined.
+    """
 
     def __init__(self, cluster: Cluster, dice: random.Random, between: float) -> None:
         super().__init__(daemon=True)
@@ -41,10 +45,12 @@ class Killer(Thread):
         self.kills, self.over = 0, Event()
 
     def run(self) -> None:
-        while not self.over.wait(self.dice.expovariate(1 / self.between)):
-            self.cluster.kill(self.dice.randrange(len(self.cluster.workers)))
-            self.kills += 1
-            self.cluster.add()
+        with Client(self.cluster.address, set_as_default=False) as client:
+            while not self.over.wait(self.dice.expovariate(1 / self.between)):
+                if 2 * len(client.nthreads()) >= len(self.cluster.workers):
+                    self.cluster.kill(self.dice.randrange(len(self.cluster.workers)))
+                    self.kills += 1
+                    self.cluster.add()
 
 
 def main() -> int:

@@ -38,7 +38,9 @@ class Cluster:
 
     def kill(self, which: int) -> None:
         """`kill -9` on a worker."""
-        self.workers.pop(which).send_signal(signal.SIGKILL)
+        worker = self.workers.pop(which)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
 
     def close(self) -> None:
         """Ends every process."""
