@@ -109,9 +109,14 @@ def _settle(temporary: Path) -> None:
     """Brings the content to the disk and gives the file the permissions of any new file."""
     with temporary.open("rb+") as written:
         os.fsync(written.fileno())
+    set_usual_mode(temporary, 0o666)
+
+
+def set_usual_mode(path: Path, mode: int) -> None:
+    """Gives what was made for one's own eyes the permissions of anything new."""
     umask = os.umask(0)
     os.umask(umask)
-    temporary.chmod(0o666 & ~umask)
+    path.chmod(mode & ~umask)
 
 
 def _temporary(target: Path) -> Path:

@@ -5,6 +5,8 @@ A run that was interrupted, or killed, goes on from what the files say: no regio
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from relu_shallow.archive import write_archive
-from relu_shallow.atomic import locked
+from relu_shallow.atomic import locked, set_usual_mode
 from relu_shallow.errors import OutputError, UsageError
 from relu_shallow.regions.folder import (
     ABOUT,
@@ -51,31 +53,35 @@ def writing(path: Path, about: About, *, resume: bool, found: Sequence[tuple[Tas
             abandoned.unlink(missing_ok=True)
         try:
             yield
-        finally:
+        except BaseException:
             if not begun and [file.name for file in path.iterdir()] == [ABOUT]:
                 (path / ABOUT).unlink()
                 path.rmdir()
+            raise
 
 
 def _make(path: Path, about: About, found: Sequence[tuple[Task, Result]]) -> None:
-    """A new folder; what a run that was killed in making one has left is taken away."""
-    begun = (path / ABOUT).is_file()
-    inside = list(path.iterdir()) if path.is_dir() else []
-    own = [file for file in inside if file.name.startswith((".about", ".shard-", "shard-"))]
-    if begun or len(own) < len(inside) or (path.exists() and not path.is_dir()):
-        how = "go on with it by --resume, or remove it" if begun else "name another folder"
+    """A new folder, made beside its place and moved there whole."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        how = "go on with it by --resume, or remove it" if (path / ABOUT).is_file() else "name another folder"
         raise UsageError(f"{path} is there already: {how}")
+    beside = None
     try:
-        for file in own:
-            file.unlink()
-        path.mkdir(exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.stem[:40]}.", dir=path.parent))
+        recorder = Recorder(beside, about)
+        for task, result in found:
+            recorder.put(task, result)
+        recorder.flush()
+        write_archive(beside / ABOUT, *lay_out_about(about))
+        set_usual_mode(beside, 0o777)
+        if path.is_dir():
+            path.rmdir()
+        beside.rename(path)
     except OSError as error:
         raise OutputError(f"the folder {path} cannot be made: {error.strerror or error}") from error
-    recorder = Recorder(path, about)
-    for task, result in found:
-        recorder.put(task, result)
-    recorder.flush()
-    write_archive(path / ABOUT, *lay_out_about(about))
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _check_same(path: Path, stored: About, about: About) -> None:

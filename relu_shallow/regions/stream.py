@@ -65,11 +65,13 @@ def stream_regions(
         recorder = Recorder(path, about)
         deadline = float("inf") if time_limit is None else time.monotonic() + time_limit
         budget = Budget(float("inf" if max_regions is None else max_regions), deadline, batch)
-        try:
-            with open_engine(engine, search.problems, max(1, workers), announce) as runner:
-                drive(runner, open_tasks(path, search, about, own.tasks), budget, recorder.put, progress)
-        finally:
-            recorder.flush()
+        tasks = open_tasks(path, search, about, own.tasks)
+        if tasks:
+            try:
+                with open_engine(engine, search.problems, max(1, workers), announce) as runner:
+                    drive(runner, tasks, budget, recorder.put, progress)
+            finally:
+                recorder.flush()
         return finish(path, about)
 
 
