@@ -286,7 +286,7 @@ def stuffed(place: Workplace, rng: np.random.Generator) -> str:
     if not can_mount():
         return "no file system to mount"
     disk, mib = Path(tempfile.mkdtemp()), 1 << 20
-    size = 16_384 + int(rng.uniform(0.0, 1.0) * place.bytes)
+    size = 8_192 + int(rng.uniform(0.0, 0.9) * place.bytes)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
     try:
         process = start(*streaming(place, disk / "good.regions"))

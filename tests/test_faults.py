@@ -12,7 +12,7 @@ from command_line import random_layers, write_onnx
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import faults
 
-ROUNDS = {"kill": 3, "full": 3, "lost": 4}
+ROUNDS = {"kill": 3, "full": 3, "lost": 4, "resume": 2, "stuffed": 1}
 
 
 @pytest.fixture(scope="module")
