@@ -18,7 +18,7 @@ handed back for exact arithmetic; without certification it is taken as it looks,
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import JIT, ONCE, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
+from relu_shallow.lp.kernel import JIT, LEAN, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED = 0, 1, 2
 REGIONS, FORWARD_FULL, FORWARD_RANK1, INTERVAL, DUAL, EARLIER, CUT, EXACT, OPEN = 3, 4, 5, 6, 7, 8, 9, 10, 11
@@ -26,7 +26,7 @@ COUNTERS = 16
 TINY = np.finfo(np.float64).tiny  # more than all that underflow can take from a sum; an error of 0 means exactly zero
 
 
-@njit(**JIT)
+@njit(**LEAN)
 def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters, certify):
     """Z and E of a layer from the layer below under the present slopes: by rank one where few neurons changed."""
     below, here, stop = off[layer - 1], off[layer], off[layer + 1]
@@ -88,7 +88,7 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
     version[layer] += 1
 
 
-@njit(**JIT)
+@njit(**LEAN)
 def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread):
     """Marks the open neurons of a layer whose interval over the box excludes zero; returns how many stay open."""
     here, stop = off[layer], off[layer + 1]
@@ -115,7 +115,7 @@ def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spr
     return still
 
 
-@njit(**JIT)
+@njit(**LEAN)
 def add_row(AT, b, error, row, sign, h, constant, doubt, nu, d):
     """Writes sign * (h . y + constant) >= 0 as a row of the cell."""
     for k in range(d):
@@ -125,7 +125,7 @@ def add_row(AT, b, error, row, sign, h, constant, doubt, nu, d):
     error[row] = doubt
 
 
-@njit(**JIT)
+@njit(**LEAN)
 def unit_row(Z, E, q, d, inverse_scale, h, relative):
     """Fills h with the unit normal of neuron q's row; returns its constant, error, ball coefficient and size.
 
@@ -153,7 +153,7 @@ def unit_row(Z, E, q, d, inverse_scale, h, relative):
     return constant, doubt, np.sqrt(nu), size
 
 
-@njit(**ONCE)
+@njit(**LEAN)
 def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ratio, scratch, counters, limits):
     """The centre of the largest ball of the cell, into big.y: a climb in d + 1 dimensions from (vertex, radius 0)."""
     slack2, y2, basis2, binv2, h2 = big
@@ -178,7 +178,7 @@ def witness(AT, b, slack, y, basis, binv, rows, d, big, pricing, edge, denom, ra
                  counters, limits)  # fmt: skip
 
 
-@njit(**ONCE)
+@njit(**LEAN)
 def fitting_radius(AT, b, point, rows, d):
     """The radius of the largest ball around a point that keeps to every row."""
     radius = np.inf
@@ -191,7 +191,7 @@ def fitting_radius(AT, b, point, rows, d):
     return radius
 
 
-@njit(**ONCE)
+@njit(**LEAN)
 def surely_inside(Z, E, flags, lo, hi, AT, b, error, domain_rows, point, neurons, d, relative, middle, spread):
     """Whether the domain's rows and every pre-activation, with the pattern's sign, exceed their error at the point."""
     for i in range(1, domain_rows):
@@ -242,7 +242,7 @@ def search(
     neurons = off[layers]
     d = len(e) - 1
     first_rows = len(start_b)
-    cap = first_rows + neurons + 1
+    cap = first_rows + neurons + 8  # a whole vector beyond the last row
 
     AT = np.zeros((4 * ((d + 4) // 4), cap))
     b = np.zeros(cap)
@@ -353,8 +353,8 @@ def search(
             still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
             if still > limits[8]:
                 for k in range(2 * d):
-                    c = k >> 1
-                    sign = 1.0 if k & 1 else -1.0
+                    c = k if k < d else k - d  # one corner first, then the opposite one: neighbours are close
+                    sign = 1.0 if k < d else -1.0
                     for t in range(d):
                         h[t] = 0.0
                     h[c] = sign
