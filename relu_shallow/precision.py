@@ -124,12 +124,13 @@ def search_limits(
     Rows have unit norm and |y| <= 1, so round-off is measured against 1: the flattest edge counted as meeting a row is
     a few hundred u; a price is zero below a few u of the objective's size; a row of d + 1 terms is evaluated to
     gamma(4 d + 20); a pre-activation shows a side only `side` times beyond its own bound, which pays for the vertex
-    being a solution of d equations in rounded arithmetic. The last entry says whether error bounds are carried.
+    being a solution of d equations in rounded arithmetic. Bounding a cell takes 2 d programs, which pay where more than
+    d neurons are open (measured). The last entry says whether error bounds are carried.
     """
     flattest = 256 * UNIT
     price = 16 * UNIT
     most = 50 * (dimension + network.neurons + first_rows) + 1000
-    return np.array([flattest, price, 40, most, 12, gamma(4 * dimension + 20), 16.0, sum_rounding(network), 0.0,
+    return np.array([flattest, price, 40, most, 12, gamma(4 * dimension + 20), 16.0, sum_rounding(network), dimension,
                      64 * UNIT, np.sqrt(UNIT), 2.0**16 * UNIT, float(certify)])  # fmt: skip
 
 
