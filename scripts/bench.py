@@ -1,7 +1,10 @@
 """Measures this project beside other ways to find the linear regions, on the same networks, and prints the tables.
 
     python scripts/bench.py --quick        about a minute
-    python scripts/bench.py --write        everything, into docs/benchmarks.md
+    python scripts/bench.py --write        everything but the cases of --large, into docs/benchmarks.md
+    python scripts/bench.py --part limit   how far above the machine's limit the cases are
+    python scripts/bench.py --part growth  time per region from a thousand regions to ten million
+    python scripts/bench.py --large        the cases of ten and a hundred million regions, minutes each
 
 relucent (AGPL, never a dependency) is measured where it can be imported: here, or in the environment whose Python is
 given by --relucent-python. Real networks are looked for in the folder RELU_SHALLOW_DATA.
@@ -14,13 +17,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.cases import CASES, QUICK, ROOT, MissingData, plane_network
+from benchmark.cases import CASES, LARGE, QUICK, ROOT, MissingData, plane_network
+from benchmark.growth import HALF_WIDTHS, HALF_WIDTHS_QUICK, Point, count, grow
+from benchmark.growth import draw as draw_growth
+from benchmark.limit import Limit, limit_of
 from benchmark.measure import Rows, Settings, measure_all, python_with_relucent
-from benchmark.report import draw, page, surroundings
+from benchmark.report import draw, growth_section, large_section, limit_section, page, surroundings
 from benchmark.start import measure_start
 from benchmark.systems import SYSTEMS
 
-PARTS = ("cases", "neurons", "start")
+PARTS = ("cases", "limit", "growth", "neurons", "start")
 NEURONS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36, 40)
 NEURONS_QUICK = (4, 12)
 LIMIT, LIMIT_QUICK = 60.0, 2.0  # seconds after which a run stops
@@ -35,19 +41,26 @@ def main() -> None:
         given.limit or (LIMIT_QUICK if given.quick else LIMIT),
         python_with_relucent(given.relucent_python) if not given.system or "relucent" in given.system else "",
     )
-    parts = given.part or PARTS
+    parts = given.part or (() if given.large else PARTS)
     about = surroundings(_command(given), settings)
     say(about)
-    tables = _cases(given.case or (QUICK if given.quick else CASES), settings) if "cases" in parts else {}
+    names = given.case or (QUICK if given.quick else CASES)
+    tables = _cases(names, settings) if "cases" in parts else {}
+    limits = _limits(names, settings) if "limit" in parts else {}
+    points = _growth(HALF_WIDTHS_QUICK if given.quick else HALF_WIDTHS) if "growth" in parts else []
+    large = _large() if given.large else {}
     neurons = _neurons(NEURONS_QUICK if given.quick else NEURONS, settings) if "neurons" in parts else {}
     start = measure_start(settings.rounds, not given.quick, say) if "start" in parts else []
-    text = page(tables, neurons, start, settings, about)
+    sections = [limit_section(limits), large_section(large), growth_section(points)]
+    text = page(tables, neurons, start, settings, about, sections)
     print(text)
     if given.write:
         given.write.parent.mkdir(parents=True, exist_ok=True)
         given.write.write_text(text)
         if neurons:
             draw(neurons, given.write.parent / "images" / "neurons.png")
+        if points:
+            draw_growth(points, given.write.parent / "images" / "growth.png")
 
 
 def say(message: str) -> None:
@@ -66,11 +79,44 @@ def _cases(names: Iterable[str], settings: Settings) -> dict[str, Rows | str]:
     return tables
 
 
+def _limits(names: Iterable[str], settings: Settings) -> dict[str, Limit | str]:
+    """How far above the limit each case is, or the reason why it is left out."""
+    limits: dict[str, Limit | str] = {}
+    for name in names:
+        say(f"the limit of {CASES[name].title}")
+        try:
+            limits[name] = limit_of(CASES[name].problem(), settings)
+        except MissingData as missing:
+            limits[name] = str(missing)
+    return limits
+
+
+def _growth(half_widths: tuple[float, ...]) -> list[Point]:
+    say("time per region")
+    try:
+        return grow(half_widths, say)
+    except MissingData as missing:
+        say(f"  {missing}")
+        return []
+
+
+def _large() -> dict[str, tuple[int, float] | str]:
+    """Regions and processor seconds of each large case, counted once and not kept."""
+    counted: dict[str, tuple[int, float] | str] = {}
+    for name, case in LARGE.items():
+        say(case.title)
+        try:
+            counted[name] = count(case.problem())
+        except MissingData as missing:
+            counted[name] = str(missing)
+    return counted
+
+
 def _neurons(counts: Iterable[int], settings: Settings) -> dict[int, Rows]:
     rows = {}
-    for count in counts:
-        say(f"{count} neurons")
-        rows[count] = measure_all(plane_network(count), settings, say)
+    for neurons in counts:
+        say(f"{neurons} neurons")
+        rows[neurons] = measure_all(plane_network(neurons), settings, say)
     return rows
 
 
@@ -80,6 +126,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--write", nargs="?", type=Path, const=ROOT / "docs" / "benchmarks.md", metavar="PAGE",
                         help="write the page too (docs/benchmarks.md), the figure in images/ beside it")  # fmt: skip
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part (repeatable)")
+    parser.add_argument("--large", action="store_true", help="the largest cases, counted by one thread; minutes each")
     parser.add_argument("--case", action="append", choices=tuple(CASES), help="only this case (repeatable)")
     parser.add_argument("--system", action="append", choices=tuple(SYSTEMS), help="only this system (repeatable)")
     parser.add_argument("--runs", type=int, metavar="K", help=f"rounds of measurement; by default {ROUNDS}")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmark.cases import random_network  # noqa: E402
+from benchmark.growth import count  # noqa: E402
+from benchmark.limit import flops, lowest_flips  # noqa: E402
 from benchmark.measure import extrapolate, part_done, summarise  # noqa: E402
 from benchmark.problem import Problem, on_unit_box, read_problem, write_problem  # noqa: E402
 from benchmark.report import seconds  # noqa: E402
@@ -24,6 +27,7 @@ from benchmark.systems import SYSTEMS  # noqa: E402
 
 from relu_shallow.load import load_network  # noqa: E402
 from relu_shallow.network import from_layers  # noqa: E402
+from relu_shallow.regions.partition import pack  # noqa: E402
 
 MEASURED = ("kernel", "kernel-2", "uncertified", "straightforward", "every-pattern")
 
@@ -124,3 +128,27 @@ def test_the_tiny_files_hold_the_network_they_are_made_of(suffix, tmp_path):
     WRITERS[suffix](problem.layers, path)
     x = np.array([[0.2, -0.4], [1.0, 0.5]])
     assert load_network(path)(x) == pytest.approx(from_layers(problem.layers)(x), rel=1e-5)
+
+
+def test_the_limit_counts_the_layers_above_the_lowest_flip():
+    patterns = np.array([[0, 0, 1], [0, 1, 0], [0, 1, 1]], dtype=bool)  # layers of two and one, two outputs
+    network = from_layers(random_network((3, 2, 1, 2), 0, 1.0).layers)
+    flipped = lowest_flips(SimpleNamespace(bits=pack(patterns), network=network))
+    assert flipped.tolist() == [0, 1]
+    assert flops(flipped, np.array([2, 1, 2]), 3).tolist() == [2 * 4 * (1 + 2), 2 * 4 * 2]
+
+
+def test_a_count_that_keeps_nothing_finds_as_many_regions():
+    problem = random_network((3, 6, 5, 1), 1, 1.0)
+    assert count(problem)[0] == SYSTEMS["kernel"].ready(problem, 60.0)().regions
+
+
+def test_the_page_says_how_far_each_case_is_above_the_limit(tmp_path):
+    parts = ("--part", "limit", "--part", "growth")
+    done = bench(*parts, "--case", "paper-0", "--runs", 1, RELU_SHALLOW_DATA=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("| The paper's size"))
+    regions, operations, size = (cell.strip() for cell in line.split("|")[2:5])
+    assert (regions, size) == ("29", "26")
+    assert 2 * 3 * 1 <= int(operations) <= 2 * 3 * 9
+    assert "## Growth" not in done.stdout

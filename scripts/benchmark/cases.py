@@ -19,6 +19,7 @@ from relu_shallow.network import dense
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
+ACAS_1_1 = "onnx/acasxu/ACASXU_run2a_1_1_batch_2000.onnx"
 BIAS = 0.1  # standard deviation of random biases: most borders cross the box, and few of them meet in one point
 
 PAPER_SIZE = (2, 4, 4, 4, 1)
@@ -99,9 +100,13 @@ def _paper(seed: int, half_width: float, where: str, *targets: Target) -> Case:
 
 
 def _acas(number: int, *targets: Target) -> Case:
-    problem = partial(real_network, "onnx/acasxu/ACASXU_run2a_1_1_batch_2000.onnx",
-                      f"vnnlib:onnx/acasxu/prop_{number}.vnnlib")  # fmt: skip
+    problem = partial(real_network, ACAS_1_1, f"vnnlib:onnx/acasxu/prop_{number}.vnnlib")
     return Case(f"ACAS Xu 1_1 (5 inputs, 6 layers of 50) over the box of property {number}", problem, targets)
+
+
+def _acas_box(half_width: float, what: str) -> Case:
+    problem = partial(real_network, ACAS_1_1, Box(-half_width, half_width))
+    return Case(f"ACAS Xu 1_1 ({what}) over [-{half_width},{half_width}]^5 of its normalised inputs", problem)
 
 
 def _five_inputs(seed: int) -> Case:
@@ -130,6 +135,7 @@ CASES: dict[str, Case] = {
     ),
     "acas-3": _acas(3, Target("under 1 s", "seconds", 1.0)),
     "acas-4": _acas(4),
+    "acas-box": _acas_box(0.1, "5 inputs, 6 layers of 50"),
     "acc": _archcomp(
         "ACC_controller_5_20", 1.0, Target("under 3 s", "seconds", 3.0),
         title="Adaptive cruise controller (5 inputs, 5 layers of 20) over [-1,1]^5",
@@ -146,4 +152,8 @@ CASES: dict[str, Case] = {
         title="NAV, trained on points (4 inputs, layers of 64 and 32), over [-1,1]^4",
     ),
 }  # fmt: skip
+LARGE: dict[str, Case] = {
+    "acas-ten-million": _acas_box(0.15, "about ten million regions"),
+    "acas-hundred-million": _acas_box(0.23, "about a hundred million regions"),
+}
 QUICK = ("paper-0", "paper-plane", "acas-3")

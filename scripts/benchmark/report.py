@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmark.cases import CASES, ROOT, SECONDS_IN_PAPER, Case, Target
+from benchmark.cases import CASES, LARGE, ROOT, SECONDS_IN_PAPER, Case, Target
+from benchmark.growth import Point
+from benchmark.limit import Limit
 from benchmark.measure import Row, Rows, Settings
 from benchmark.start import Start
 from benchmark.systems import SYSTEMS
@@ -41,12 +43,18 @@ part did: the seconds divided by the part of the 2^N patterns tried, or, of a se
 
 
 def page(
-    tables: dict[str, Rows | str], neurons: dict[int, Rows], start: Sequence[Start], settings: Settings, about: str
+    tables: dict[str, Rows | str],
+    neurons: dict[int, Rows],
+    start: Sequence[Start],
+    settings: Settings,
+    about: str,
+    sections: Sequence[str] = (),
 ) -> str:
-    """The whole page."""
+    """The whole page; `sections` are put before the figure of the paper."""
     parts = ["# Benchmarks", about, HOW.format(limit=settings.limit)]
     parts += [_targets(tables, start)]
     parts += [f"## {CASES[name].title}\n\n{_table(CASES[name], rows)}" for name, rows in tables.items()]
+    parts += sections
     if neurons:
         parts.append(_neurons(neurons, settings.systems))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -67,6 +75,55 @@ def surroundings(command: str, settings: Settings) -> str:
         f"- Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}; load average at the start {load}",
         f"- Versions: Python {platform.python_version()}, {', '.join(versions)}",
     ])  # fmt: skip
+
+
+LIMIT = """\
+## The limit
+
+What a region costs at the very least: between a region and the next one in the list, the lowest neuron that flips
+changes the affine map of each layer above its own, the output's among them, by a term of rank one, which takes
+2 (d + 1) x width flops (d + 1: the coordinates and the constant); and its packed pattern, witness and radius are
+written. Both are measured as plain compiled loops over the very list, in the same process as the search, by turns, one
+thread, in processor time, the best of the rounds. Not in the limit: finding out which regions there are."""
+
+
+def limit_section(limits: dict[str, Limit | str]) -> str:
+    """The definition and a line for each case."""
+    lines = []
+    for name, limit in limits.items():
+        if isinstance(limit, str):
+            lines.append([CASES[name].title, limit, *["-"] * 7])
+            continue
+        times = [f"{value * 1e9:.0f} ns" for value in (limit.arithmetic, limit.writing, limit.search)]
+        lines.append([CASES[name].title, f"{limit.regions:,}", f"{limit.flops:.0f}", f"{limit.bytes:.0f}", *times,
+                      f"{limit.rate:,.0f}", f"{limit.times:.0f}"])  # fmt: skip
+    head = ["network", "regions", "flops", "bytes", "arithmetic", "writing", "search", "limit, regions/s",
+            "times above the limit"]  # fmt: skip
+    return f"{LIMIT}\n\n{_markdown(head, lines)}" if lines else ""
+
+
+def growth_section(points: Sequence[Point]) -> str:
+    """The table of the figure of time per region."""
+    lines = [[f"{p.half_width:g}", f"{p.regions:,}", seconds(p.seconds), f"{p.seconds / p.regions * 1e6:.2f} us"]
+             for p in points]  # fmt: skip
+    return (
+        "## Growth\n\nACAS Xu 1_1 over boxes [-h, h]^5 of its normalised inputs, counted by one thread in "
+        "processor time, nothing kept.\n\n![time per region against regions](images/growth.png)\n\n"
+        + _markdown(["h", "regions", "seconds", "per region"], lines)
+    ) if lines else ""  # fmt: skip
+
+
+def large_section(large: dict[str, tuple[int, float] | str]) -> str:
+    """A line for each of the largest cases."""
+    lines = [
+        [LARGE[name].title, counted, "-", "-"] if isinstance(counted, str)
+        else [LARGE[name].title, f"{counted[0]:,}", seconds(counted[1]), f"{counted[1] / counted[0] * 1e6:.2f} us"]
+        for name, counted in large.items()
+    ]  # fmt: skip
+    return (
+        "## The largest cases\n\nCounted by one thread in processor time, nothing kept (`--large`).\n\n"
+        + _markdown(["network", "regions", "seconds", "per region"], lines)
+    ) if lines else ""  # fmt: skip
 
 
 def draw(neurons: dict[int, Rows], path: Path) -> None:
