@@ -12,11 +12,13 @@ import numpy as np
 from relu_shallow.checks.closure import Closure, check_closure, exact_cell, lay_out_cells, states_of
 from relu_shallow.checks.counting import free_inputs
 from relu_shallow.checks.exact import witness_of
+from relu_shallow.checks.files import neighbours_listed, sample_of
 from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.network import from_layers
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.stored import StoredNetwork
+from relu_shallow.shallow.table import ShallowNetwork, Table
 
 READING = 2.0  # seconds; the cache is read in well under one, so what takes longer compiles
 
@@ -35,15 +37,25 @@ def ensure_compiled(announce: Callable[[str], None], *, bounded: bool = True) ->
     return time.perf_counter() - start
 
 
-def ensure_check_compiled(shallow: ShallowNetwork, announce: Callable[[str], None]) -> None:
+def ensure_check_compiled(shallow: ShallowNetwork | StoredNetwork, announce: Callable[[str], None]) -> None:
     """Compiles the exact check, or loads it from its cache; `announce` is told when it is a compilation."""
     with _told(announce, "compiling the exact check for this machine, once; this takes about 15 s"):
-        for table in shallow.tables:
+        tables = shallow.tables if isinstance(shallow, ShallowNetwork) else _one_region(shallow)
+        for table in tables:
             domain = fit(shallow.domain, table.network.inputs)
             check_closure(table, domain, np.arange(0))
             if table.network.neurons and free_inputs(domain, table.network.inputs).any():
                 cells = lay_out_cells(table, domain)
                 states_of(cells, exact_cell(cells, 0, witness_of(table, 0)), Closure())
+
+
+def _one_region(stored: StoredNetwork) -> tuple[Table, ...]:
+    """A table of one region of a folder, whose neighbours are looked up too."""
+    if not stored.regions:
+        return ()
+    table = sample_of(stored, 1, np.random.default_rng(0))
+    neighbours_listed(stored, table.bits)
+    return (table,)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from relu_shallow.checks.counting import domain_rows, free_inputs
 from relu_shallow.checks.crossing import crossing, proportional
 from relu_shallow.checks.exact import (
+    Listing,
     Point,
     Row,
     exact_rows,
@@ -53,13 +54,13 @@ from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import dense, stacked, switching
 from relu_shallow.precision import TINY, gamma, sum_rounding
 from relu_shallow.regions.partition import pack, unpack
-from relu_shallow.shallow.table import Table
 
 PIECE = 2_000  # regions that a thread takes at a time
 ENOUGH = 20  # missing regions after which the answer is no, and nothing more is looked at
 STEPS = 50  # exchanges of one small simplex, per dimension, before it is given up
 
 Progress = Callable[[int], None]
+Known = Callable[[np.ndarray], bool]
 
 
 @dataclass
@@ -80,17 +81,24 @@ class Closure:
 
 
 def check_closure(
-    table: Table,
+    table: Listing,
     domain: Domain,
     regions: Int[np.ndarray, " regions"],
     *,
     facets_too: bool = True,
+    alone: bool | None = None,
+    known: Known | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Closure:
-    """Proves that each given region is real and, with `facets_too`, that all its facets lead to listed regions."""
+    """Proves that each given region is real and, with `facets_too`, that all its facets lead to listed regions.
+
+    `alone` says that the other regions are not proved real by anyone, as where only a sample is looked at; by default
+    that is so wherever some are left out. Of a table that is part of a longer list, `known` tells of a packed pattern
+    whether that list holds it.
+    """
     found = Closure()
-    alone = facets_too and len(regions) < table.regions
+    alone = facets_too and (len(regions) < table.regions if alone is None else alone)
     if not table.network.neurons or not free_inputs(domain, table.network.inputs).any():
         _without_facets(table, domain, regions, found)
         return found
@@ -106,7 +114,7 @@ def check_closure(
         if region in found.false or not (state[-1] or is_real(cells, cell)):
             found.false = sorted({*found.false, region})
         elif facets_too:
-            _cross_exactly(cells, cell, found, alone=alone)
+            _cross_exactly(cells, cell, found, alone=alone, known=known)
         if len(found.missing) >= ENOUGH:
             break
     return found
@@ -122,7 +130,7 @@ def is_real(cells: Cells, cell: ExactCell) -> bool:
 class Cells:
     """A table laid out for the compiled check: (keys, hashes, slots) to look patterns up, and its fixed arguments."""
 
-    table: Table
+    table: Listing
     domain: Domain
     free: Int[np.ndarray, " free"]
     width: Float[np.ndarray, " free"]
@@ -131,7 +139,7 @@ class Cells:
     steps: int
 
 
-def lay_out_cells(table: Table, domain: Domain) -> Cells:
+def lay_out_cells(table: Listing, domain: Domain) -> Cells:
     """The hash table of the listed patterns, the domain's width on its free inputs, and the size of a rounding."""
     network = table.network
     free = np.flatnonzero(free_inputs(domain, network.inputs))
@@ -247,7 +255,9 @@ def _rounded(a: int, value: Fraction) -> float:
         return float("inf")
 
 
-def _cross_exactly(cells: Cells, cell: ExactCell, found: Closure, *, alone: bool) -> None:
+def _cross_exactly(
+    cells: Cells, cell: ExactCell, found: Closure, *, alone: bool, known: Known | None = None
+) -> None:
     """The region behind each facet that the rows left open may bound; with `alone`, behind every facet."""
     state = states_of(cells, cell, found)
     if not alone and not (state == OPEN).any():
@@ -260,8 +270,9 @@ def _cross_exactly(cells: Cells, cell: ExactCell, found: Closure, *, alone: bool
         way = crossing(cells.table.network, plane, planes, cell.walls, cell.fixed)
         if way is not None:
             found.crossings += 1
-            if not _is_listed(cells, way.pattern):
-                found.missing.setdefault(pack(way.pattern[None])[0].tobytes(), way.point)
+            behind = pack(way.pattern[None])
+            if not (_is_listed(cells, way.pattern) or (known is not None and known(behind))):
+                found.missing.setdefault(behind[0].tobytes(), way.point)
 
 
 def _is_listed(cells: Cells, pattern: Bool[np.ndarray, " neurons"]) -> bool:
@@ -276,7 +287,7 @@ def _is_listed(cells: Cells, pattern: Bool[np.ndarray, " neurons"]) -> bool:
     return False
 
 
-def _without_facets(table: Table, domain: Domain, regions: Int[np.ndarray, " regions"], found: Closure) -> None:
+def _without_facets(table: Listing, domain: Domain, regions: Int[np.ndarray, " regions"], found: Closure) -> None:
     """A network without neurons, or a domain that is one point: a single region, which must hold the domain."""
     found.looked_at = len(regions)
     for region in regions.tolist():

@@ -5,16 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from math import lcm
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import Network, dense
-from relu_shallow.shallow.table import Table
+from relu_shallow.regions.partition import ExactWitnesses
 
 Point = tuple[Fraction, ...]
 Row = list[int]  # a_1, .., a_d, b of a . y + b, up to a positive factor
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """Listed regions as proofs need them: packed patterns and points inside. A table is one, and part of a folder."""
+
+    @property
+    def network(self) -> Network:
+        """The deep network."""
+        ...
+
+    @property
+    def bits(self) -> UInt8[np.ndarray, "regions bytes"]:
+        """Packed patterns."""
+        ...
+
+    @property
+    def witnesses(self) -> Float[np.ndarray, "regions inputs"]:
+        """Points inside."""
+        ...
+
+    @property
+    def exact_witnesses(self) -> ExactWitnesses:
+        """Rational points of the regions that hold no float one."""
+        ...
+
+    @property
+    def regions(self) -> int:
+        """How many."""
+        ...
 
 
 def rational(x: Float[np.ndarray, " inputs"]) -> Point:
@@ -22,7 +53,7 @@ def rational(x: Float[np.ndarray, " inputs"]) -> Point:
     return tuple(map(Fraction, x.tolist()))
 
 
-def witness_of(table: Table, region: int) -> Point:
+def witness_of(table: Listing, region: int) -> Point:
     """A region's interior point: the rational one where it has one, else the float one."""
     return table.exact_witnesses.get(region) or rational(table.witnesses[region])
 

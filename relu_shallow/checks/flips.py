@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.checks.counting import domain_rows, free_inputs
 from relu_shallow.checks.maps import maps_of
@@ -20,11 +21,17 @@ CLEARLY = 10  # a ball this many times the solver's own error is no rounding
 MOST = 200  # patterns put to a linear program, at about two milliseconds each
 
 
-def unlisted_neighbours(table: Table, domain: Domain, rng: np.random.Generator) -> tuple[int, int, int]:
+def unlisted_neighbours(
+    table: Table,
+    domain: Domain,
+    rng: np.random.Generator,
+    known: Callable[[UInt8[np.ndarray, "patterns bytes"]], Bool[np.ndarray, " patterns"]] | None = None,
+) -> tuple[int, int, int]:
     """(patterns found to be regions, patterns tried, candidates).
 
     Two regions that share a facet differ, in general, in one neuron; so a missing region is one neuron away from
-    its listed neighbours, and the candidates that most listed regions point to are tried first.
+    its listed neighbours, and the candidates that most listed regions point to are tried first. Of a table that is part
+    of a longer list, `known` tells which packed patterns that list holds.
     """
     network, width = table.network, table.bits.shape[1]
     listed = {row.tobytes() for row in table.bits}
@@ -34,6 +41,10 @@ def unlisted_neighbours(table: Table, domain: Domain, rng: np.random.Generator) 
         one_each = np.eye(network.neurons, dtype=bool)[switching(network)]
         flipped = pack(pattern ^ one_each) if len(one_each) else table.bits[:0]
         candidates.update(row for row in map(bytes, flipped) if row not in listed)
+    if known is not None and candidates:
+        rows = np.array([list(row) for row in candidates], np.uint8)
+        for row in map(bytes, rows[known(rows)]):
+            del candidates[row]
     ranked = [np.frombuffer(row, dtype=np.uint8, count=width) for row, _ in candidates.most_common(MOST)]
     found = sum(_is_region(network, unpack(row[None], network.neurons), domain) for row in ranked)
     return found, len(ranked), len(candidates)

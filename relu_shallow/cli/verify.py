@@ -15,7 +15,10 @@ PROVED = "; every region is real and none is missing, both proved"
 PARTIAL = "the list is partial; the shallow network equals the deep one in every check on the regions that it holds"
 REAL = ", each of which is real, which is proved"
 SAMPLED = "; of the regions sampled, every one is real and is surrounded by listed ones, both proved"
+WHOLE = "every file of the folder is read, and each of its regions proved to be real"
 ADVICE = "to prove it for a random sample of the regions only, give --sample K"
+ALL_REAL_SAMPLED = "; every region is real, and those sampled are surrounded by listed ones, both proved"
+ALL_REAL_LOOKED = "; every region is real, which is proved" + LOOKED
 STORED_PROOF_ADVICE = "without --exact the stored proof is not checked"
 
 
@@ -34,9 +37,10 @@ def command(
 ) -> int:  # fmt: skip
     """Check that a converted network equals the original.
 
-    Exits 1 where it does not. Without --model it is compared with the copy of the original that it holds. With --exact
-    it is proved, by code that shares nothing with the search, that the regions listed are all there are; a proof that
-    the file holds (convert --proof) is checked too.
+    SHALLOW is a converted file, or a folder of regions, which is gone through file by file. Exits 1 where the two
+    differ. Without --model it is compared with the copy of the original that it holds. With --exact it is proved, by
+    code that shares nothing with the search, that the regions listed are all there are; a proof that the file holds
+    (convert --proof) is checked too.
 
     \b
     Example:
@@ -51,9 +55,11 @@ def command(
     from relu_shallow.errors import printable
     from relu_shallow.load import load_network
     from relu_shallow.proof.check import check_file
-    from relu_shallow.shallow.store import load_shallow
+    from relu_shallow.shallow.stored import StoredNetwork, open_converted
 
-    converted = load_shallow(shallow)
+    converted = open_converted(shallow)
+    stored = isinstance(converted, StoredNetwork)
+    proof = None if isinstance(converted, StoredNetwork) else converted.proof
     original = load_network(model) if model else None
     rows = None
     if data:
@@ -61,16 +67,16 @@ def command(
         rows = match_columns(table, converted.network.feature_names)
         say_how_matched(table, converted.network.feature_names)
     known = converted.completeness
-    if exact:
-        sample = None if sample is None or sample >= converted.regions else sample
+    sample = None if sample is None or sample >= converted.regions else sample
+    if exact or stored:
         from relu_shallow.compilation import ensure_check_compiled
 
         ensure_check_compiled(converted, say)
-    with progress_of("region", ADVICE) as progress:
+    with progress_of("region", ADVICE if exact else WHOLE) as progress:
         result = verify(converted, original, rows, exact=exact, sample=sample, workers=workers, progress=progress)
-    if exact and converted.proof and sample is not None:
+    if exact and proof and sample is not None:
         result = replace(result, left_out=(*result.left_out, "stored proof: only a sample is looked at"))
-    elif exact and converted.proof:
+    elif exact and proof:
         with progress_of("leaf of the stored proof", STORED_PROOF_ADVICE) as progress:
             status, said = check_file(shallow, progress)
         result = replace(result, checks=(*result.checks, Check("stored proof", status == 0, said)))
@@ -83,12 +89,15 @@ def command(
             click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {printable(check.detail)}")
         for reason in result.left_out:
             click.echo(f"--    left out: {printable(reason)}")
-        click.echo(_verdict(known.complete, exact, sample) if result.ok else "the two are NOT the same function")
+        same = _verdict(known.complete, exact, sample, stored)
+        click.echo(same if result.ok else "the two are NOT the same function")
     return DONE if result.ok else NO
 
 
-def _verdict(complete: bool, exact: bool, sample: int | None) -> str:
+def _verdict(complete: bool, exact: bool, sample: int | None, stored: bool) -> str:
     """What a list without faults is, in a sentence."""
     if not complete:
-        return PARTIAL + (REAL if exact else "")
-    return EQUAL + ((PROVED if sample is None else SAMPLED) if exact else LOOKED)
+        return PARTIAL + (REAL if exact or stored else "")
+    if exact:
+        return EQUAL + (PROVED if sample is None else ALL_REAL_SAMPLED if stored else SAMPLED)
+    return EQUAL + (ALL_REAL_LOOKED if stored else LOOKED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 from relu_shallow.domain import Domain, describe
 from relu_shallow.network import Network, activation_patterns
 from relu_shallow.precision import surely_signed
-from relu_shallow.regions.partition import pack
+from relu_shallow.regions.partition import Partition, pack
 from relu_shallow.shallow.build import region_maps
 from relu_shallow.shallow.store import is_shallow_file, load_shallow
 from relu_shallow.shallow.table import (
@@ -34,6 +35,7 @@ from relu_shallow.shallow.table import (
 
 if TYPE_CHECKING:  # the folder's reader brings the search's compiler with it
     from relu_shallow.regions.folder import RegionsFolder
+    from relu_shallow.regions.shard import Shard
 
 NUMBERS = 1 << 21  # held at once: 16 MB
 
@@ -94,12 +96,35 @@ class StoredNetwork:
         from relu_shallow.regions.shard import map_regions
 
         bits = np.empty((len(region), max(-(-self.network.neurons // 8), 1)), np.uint8)
-        starts = self.folder.starts
-        shard = np.searchsorted(starts, region, side="right") - 1
-        for number in np.unique(shard).tolist():
-            here = np.flatnonzero(shard == number)
-            bits[here] = map_regions(self.folder.shards[number], self.network)[0][region[here] - starts[number]]
+        for shard, here, rows in self._by_file(region):
+            bits[here] = map_regions(shard, self.network)[0][rows]
         return bits
+
+    def partition_of(self, region: Int[np.ndarray, " regions"]) -> Partition:
+        """Regions, by their numbers, with their witnesses and radii, as a partial list of their own."""
+        from relu_shallow.regions.shard import exact_points, map_regions
+
+        bits, radii = np.empty((len(region), max(-(-self.network.neurons // 8), 1)), np.uint8), np.empty(len(region))
+        witnesses = np.empty((len(region), self.network.inputs))
+        exact: dict[int, tuple[Fraction, ...]] = {}
+        for shard, here, rows in self._by_file(region):
+            parts = map_regions(shard, self.network)
+            bits[here], witnesses[here], radii[here] = (part[rows] for part in parts)
+            points = exact_points(shard, self.network)
+            exact |= {
+                place: points[row] for place, row in zip(here.tolist(), rows.tolist(), strict=True) if row in points
+            }
+        known = self.folder
+        return Partition(self.network, self.domain, bits, witnesses, radii, False, known.level, known.certificate,
+                         known.effort, exact)  # fmt: skip
+
+    def _by_file(self, region: Int[np.ndarray, " regions"]) -> Iterator[tuple[Shard, np.ndarray, np.ndarray]]:
+        """(file, places in `region`, rows of the file) of the files that hold regions."""
+        starts = self.folder.starts
+        number = np.searchsorted(starts, region, side="right") - 1
+        for file in np.unique(number).tolist():
+            here = np.flatnonzero(number == file)
+            yield self.folder.shards[file], here, region[here] - starts[file]
 
     def maps_of(
         self, region: Int[np.ndarray, " regions"]
