@@ -33,6 +33,9 @@ from relu_shallow.regions import dask_engine  # noqa: E402
 from relu_shallow.regions.search import enumerate_regions  # noqa: E402
 
 
+SOON = 3.0  # seconds within which the first worker dies, so that none survives a short search
+
+
 class Killer(Thread):
     """Waits a while at random, kills a worker, starts another; until told to end.
 
@@ -46,7 +49,7 @@ class Killer(Thread):
 
     def run(self) -> None:
         with Client(self.cluster.address, set_as_default=False) as client:
-            while not self.over.wait(self.dice.expovariate(1 / self.between)):
+            while not self.over.wait(self.dice.uniform(0, 2 * self.between if self.kills else SOON)):
                 if 2 * len(client.nthreads()) >= len(self.cluster.workers):
                     self.cluster.kill(self.dice.randrange(len(self.cluster.workers)))
                     self.kills += 1

@@ -45,11 +45,11 @@ class WorkerLost(Exception):  # noqa: N818
 
 @dataclass(frozen=True, eq=False)
 class Sent:
-    """A task on its way: what the driver shares with it, what the driver waits for, and what Dask knows it by."""
+    """A task on its way: what the driver shares with it, what the driver waits for, and Dask's own future of it."""
 
     live: Live
     outcome: Future[Result]
-    remote: Future[Result]
+    remote: Any
 
 
 class Dask:
@@ -62,7 +62,6 @@ class Dask:
 
     def __init__(self, client: Any, where: str, problems: Sequence[Problem], announce: Announce) -> None:
         self._client, self._where, self._announce = client, where, announce
-        self._executor = client.get_executor()
         self._networks = [network_of(problem) for problem in problems]
         self._kept: list[Any] = [None for _ in problems]
         self._sent: set[Sent] = set()
@@ -88,14 +87,17 @@ class Dask:
 
     def submit(self, task: Task, allowance: Allowance, live: Live) -> Future[Result]:
         """Hands the task to the scheduler."""
-        outcome: Future[Result] = Future()
         words = [errand_of(task, allowance), self._network(task.chart)]
-        remote = self._executor.submit(reduce, operator.call, words, pickle.loads, key=f"search-{uuid4().hex}")
-        sent = Sent(live, outcome, remote)
+        remote = self._client.submit(reduce, operator.call, words, pickle.loads, key=f"search-{uuid4().hex}")
+        sent = Sent(live, Future(), remote)
         with self._lock:
             self._sent.add(sent)
-        remote.add_done_callback(partial(self._settle, sent))
-        return outcome
+        self._begin(self._client.gather(remote, asynchronous=True)).add_done_callback(partial(self._settle, sent))
+        return sent.outcome
+
+    def _begin(self, coroutine: Any) -> Future[Any]:
+        """Runs a coroutine on Dask's thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._client.loop.asyncio_loop)
 
     def _network(self, chart: int) -> Any:
         """Dask's future of a network, asked for again where too many of its workers died or the connection did."""
@@ -104,17 +106,18 @@ class Dask:
             kept = self._kept[chart] = self._client.submit(bytes, self._networks[chart], key=f"network-{uuid4().hex}")
         return kept
 
-    def _settle(self, sent: Sent, remote: Future[Result]) -> None:
+    def _settle(self, sent: Sent, fetched: Future[Result]) -> None:
         """Tells the driver what came of a task."""
         with self._lock:
             if sent not in self._sent:
                 return
             self._sent.remove(sent)
-        error = CONNECTION if remote.cancelled() else remote.exception()
+        error = CONNECTION if fetched.cancelled() else fetched.exception()
         if error is None:
-            sent.outcome.set_result(remote.result())
+            sent.outcome.set_result(fetched.result())
         else:
-            sent.outcome.set_exception(understood(error))
+            sent.outcome.set_exception(understood(error) if sent.remote.status == "error" else CONNECTION)
+        sent.remote.release()
 
     def _take_back(self, now: float) -> None:
         """After a stop, gives tasks that did not end by themselves up: unsearched, they are what is left."""
@@ -127,7 +130,7 @@ class Dask:
                 return
             given_up, self._sent = self._sent, set()
         for sent in given_up:
-            sent.remote.cancel()
+            sent.remote.release()
             sent.outcome.set_exception(CONNECTION)
 
     def _count(self, now: float) -> None:
@@ -139,8 +142,7 @@ class Dask:
             self._census = None
         if self._census is None and now - self._called > ROLL_CALL:
             self._called = now
-            self._census = asyncio.run_coroutine_threadsafe(self._client.scheduler.ncores(),
-                                                            self._client.loop.asyncio_loop)  # fmt: skip
+            self._census = self._begin(self._client.scheduler.ncores())
         if self._census is not None and now - self._called > SILENCE:
             raise EngineError(gone(self._where, SILENCE))
 
@@ -152,7 +154,7 @@ class Dask:
             self._announce(f"the cluster ({self._where}) has no workers; waiting for the first to join")
 
 
-CONNECTION = WorkerLost("the connection to the scheduler was lost")
+CONNECTION = WorkerLost("the task, or its result, was lost on the way")
 
 
 def gone(where: str, seconds: float) -> str:
@@ -162,11 +164,11 @@ def gone(where: str, seconds: float) -> str:
 
 def understood(error: BaseException) -> BaseException:
     """What went wrong on the cluster, as the driver understands it: a loss, or an error that ends the search."""
-    from distributed import CancelledError, KilledWorker
+    from distributed import KilledWorker
 
-    if isinstance(error, KilledWorker | CancelledError | OSError):
+    if isinstance(error, KilledWorker):
         return WorkerLost(str(error))
-    if isinstance(error, ReluShallowError | WorkerLost):
+    if isinstance(error, ReluShallowError):
         return error
     words = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError | AttributeError):

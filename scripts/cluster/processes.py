@@ -16,10 +16,14 @@ START = 60.0  # seconds for a scheduler to write where it is
 
 
 class Cluster:
-    """A scheduler in a process of its own, and the workers that have been started and are not yet known to be dead."""
+    """A scheduler in a process of its own, and the workers that have been started and are not yet known to be dead.
 
-    def __init__(self, folder: Path) -> None:
+    The scheduler itself runs a task again whose worker is lost, unless the task has lost more than `patience`.
+    """
+
+    def __init__(self, folder: Path, patience: int = 3) -> None:
         self._folder, self._started = folder, 0
+        self._environment = QUIET | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(patience)}
         self.workers: list[subprocess.Popen[bytes]] = []
         self.restart()
 
@@ -55,7 +59,8 @@ class Cluster:
         log = (self._folder / f"{role}-{self._started}.log").open("wb")
         command = [sys.executable, "-c", code, "--no-dashboard", *map(str, words)]
         with log:
-            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, env={**os.environ, **QUIET})
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder,
+                                    env=os.environ | self._environment)  # fmt: skip
 
 
 @contextmanager

@@ -5,6 +5,8 @@ The cluster is a scheduler and workers in processes of their own that talk over 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import pickle
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -43,7 +46,7 @@ BOX = Box(-1.0, 1.0)
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), patience=0)  # so that a loss is the engine's to mend
     yield cluster
     cluster.close()
 
@@ -156,6 +159,57 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(cluster, small_tas
     expected = enumerate_regions(LARGE, BOX)
     same(enumerate_regions(LARGE, BOX, engine=f"dask:{cluster.address}", progress=kill_once), expected)
     assert 0 < kills[0] < len(expected.bits)
+
+
+class Line:
+    """A port that passes everything on to a scheduler, until it is cut; then again for those who call anew."""
+
+    def __init__(self, address):
+        self.there = address.removeprefix("tcp://").split(":")
+        self.loop = asyncio.new_event_loop()
+        self.ends, self.ready = [], Event()
+        Thread(target=self.loop.run_until_complete, args=(self.serve(),), daemon=True).start()
+        self.ready.wait()
+
+    async def serve(self):
+        server = await asyncio.start_server(self.joined, "127.0.0.1", 0)
+        self.address = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.over = asyncio.Event()
+        self.ready.set()
+        await self.over.wait()
+
+    async def joined(self, reader, writer):
+        far_reader, far_writer = await asyncio.open_connection(*self.there)
+        self.ends += [writer, far_writer]
+        with contextlib.suppress(OSError):
+            await asyncio.gather(self.passed(reader, far_writer), self.passed(far_reader, writer))
+
+    async def passed(self, reader, writer):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    def cut(self):
+        for writer in self.ends:
+            self.loop.call_soon_threadsafe(writer.transport.abort)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.over.set)
+
+
+def test_a_connection_lost_in_the_middle_costs_nothing_but_time(cluster, small_tasks):
+    line, cuts = Line(cluster.address), []
+
+    def cut_once(found):
+        if found and not cuts:
+            line.cut()
+            cuts.append(found)
+
+    expected = enumerate_regions(LARGE, BOX)
+    same(enumerate_regions(LARGE, BOX, engine=f"dask:{line.address}", progress=cut_once), expected)
+    line.close()
+    assert 0 < cuts[0] < len(expected.bits)
 
 
 def test_all_workers_gone_is_waiting_for_the_next(cluster, small_tasks, impatient):
