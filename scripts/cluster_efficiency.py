@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import signal
 import sys
 import tempfile
 import time
@@ -222,6 +223,7 @@ def main() -> None:
     parser.add_argument("--region", type=float, default=2e-7, help="play: and a region")
     parser.add_argument("--latency", type=float, default=0.02, help="play: seconds from the driver to a worker")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the cluster ends with this process
     run: dict[str, Callable[[], None]] = {
         "measure": lambda: measure(given.case, given.workers, Budget(given.regions, batch=given.batch)),
         "play": lambda: play(given, Budget(given.regions, batch=given.batch)),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -31,7 +32,6 @@ from relu_shallow.domain import Box  # noqa: E402
 from relu_shallow.network import from_layers  # noqa: E402
 from relu_shallow.regions import dask_engine  # noqa: E402
 from relu_shallow.regions.search import enumerate_regions  # noqa: E402
-
 
 SOON = 3.0  # seconds within which the first worker dies, so that none survives a short search
 
@@ -58,6 +58,7 @@ class Killer(Thread):
 
 def main() -> int:
     arguments = parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the cluster ends with this process
     problem = CASES[arguments.case].problem()
     network, domain = from_layers(problem.layers), Box(problem.lo, problem.hi)
     if arguments.batch:
