@@ -20,6 +20,7 @@ from relu_shallow.proof.prove import with_proof
 from relu_shallow.regions.folder import RegionsFolder
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.regions.stream import stream_regions
+from relu_shallow.regions.task import listed_bytes
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -201,9 +202,8 @@ def _regions_that_fit(network: Network, max_regions: int | None, max_memory: flo
 def table_bytes(network: Network) -> float:
     """About the most memory that a region takes at any moment of a conversion: lists, table and file, and copies."""
     n, m = network.inputs, network.outputs
-    listed = -(-network.neurons // 8) + 8 * (n + 1)
     table = 8 * (m * (n + 1) + 3 + (n + 1))  # alpha and beta, the trie, and at most one row of H and c
-    return COPIES * (listed + table)
+    return COPIES * (listed_bytes(network) + table)
 
 
 def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any, max_memory: Any = None) -> None:

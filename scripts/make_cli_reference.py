@@ -23,9 +23,10 @@ or the new one.
 
 In `convert --json`, `seconds` has `load` (the model and the domain), `compile` (the kernel: compiling it on first use,
 else loading it), `enumerate` (the search), `store` (making the table and writing it) and `total`; with `--proof` also
-`prove`. `proof` is the size of the proof kept, in bytes (0: none). A partial list has `coverage`: the `fraction` of the
-domain's volume that it covers, with `low` and `high` of a 95 % interval (null where the domain has no finite volume). For
-a folder `half_spaces` is null, and there are `files`, `unfinished` (subtrees still to be searched) and `shard` ([I, K]).
+`prove`. `proof` is the size of the proof kept, in bytes (0: none). A partial list has `coverage`: the `fraction` of
+the domain's volume that it covers, with `low` and `high` of a 95 % interval (null where the domain has no finite
+volume). For a folder `half_spaces` is null, and there are `files`, `unfinished` (subtrees still to be searched) and
+`shard` ([I, K]).
 """
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MANY_CORES = 64  # the report's other machine
 OUT_OF_REACH = 24.0  # hours on this machine
-MUCH = 20e9  # bytes of a file
+MUCH = 20e9  # bytes on the disk
 
 
 @click.command("estimate")
@@ -67,18 +67,22 @@ def describe(found: Estimate) -> dict[str, Any]:
         "cpu_seconds": found.cpu_seconds,
         "hours": found.hours(),
         "bytes": found.bytes,
+        "folder_bytes": found.folder_bytes,
         "advice": advice(found),
         "seconds": found.seconds,
     }
 
 
 def advice(found: Estimate) -> str:
-    """What to do about a conversion that is out of reach here; empty where it is not."""
+    """What to do about a conversion that is out of reach here, or too large for a file; empty where it is not."""
     if found.hours() <= OUT_OF_REACH and found.bytes <= MUCH:
         return ""
+    if found.hours() <= OUT_OF_REACH and found.folder_bytes <= MUCH:
+        return "write a folder, which takes little memory: -o DIR.regions, with --resume where it is stopped"
     return (
         "a full conversion is out of reach here: narrow the domain (--domain box:LO,HI around the inputs that matter, "
-        "or ball:EPS@FILE:ROW around one), or stop with a partial list (--max-regions, --time-limit)"
+        "or ball:EPS@FILE:ROW around one), stop with a partial list (--max-regions, --time-limit), or share it out "
+        "(--shard I/K, --engine dask:ADDRESS)"
     )
 
 
@@ -90,7 +94,7 @@ def _lines(found: Estimate) -> list[tuple[str, str]]:
         ("regions", number),
         (f"to convert, {found.cores} core{'s' * (found.cores > 1)}", _duration(found.hours())),
         (f"to convert, {more} cores", f"{_duration(found.hours(more))}, if they share the work perfectly"),
-        ("file", f"up to {_size(found.bytes)}"),
+        ("file", f"up to {_size(found.bytes)}; a folder (-o DIR.regions): {_size(found.folder_bytes)}"),
         ("this took", f"{found.seconds:.1f} s"),
     ]
     return [*lines, ("advice", advice(found))] if advice(found) else lines

@@ -23,7 +23,7 @@ from relu_shallow.network import Network
 from relu_shallow.regions.charts import charts_of
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
-from relu_shallow.regions.task import lay_out, root
+from relu_shallow.regions.task import lay_out, listed_bytes, root
 
 TIME_LIMIT = 10.0
 LISTING = 0.2  # the part of the time that goes into listing regions as a conversion would
@@ -69,7 +69,7 @@ def estimate(
 def _exactly(listed: Partition, cost: Cost, workers: int, seconds: float) -> Estimate:
     number = float(listed.regions)
     return Estimate(number, number, number, True, listed.regions, 0, workers, cost.seconds * number,
-                    cost.bytes * number, seconds)  # fmt: skip
+                    cost.bytes * number, listed_bytes(listed.network) * number, seconds)  # fmt: skip
 
 
 def _drawn(
@@ -95,7 +95,7 @@ def _drawn(
     known = np.isfinite(rates)
     rate = cost.seconds if not known.any() else max(float(rates[known].mean()) + cost.building + merging, 0.0)
     return Estimate(mean, low, high, exact, listed.regions, len(numbers), workers, rate * mean,
-                    cost.bytes * mean, time.perf_counter() - began)  # fmt: skip
+                    cost.bytes * mean, listed_bytes(network) * mean, time.perf_counter() - began)  # fmt: skip
 
 
 def trees_of(network: Network, domain: Domain, seed: int) -> Forest:

@@ -12,7 +12,8 @@ class Estimate:
     Where the search came to its end within the time, `exact` holds and low = regions = high. `counted` regions were
     met by the search for certain. The estimate is the mean of `replicates` drawings. `cpu_seconds` are of one core;
     dividing by the cores, as `hours` does, supposes that they share the work perfectly. `bytes` is an upper estimate:
-    half-spaces are taken to be as little shared as in a small part.
+    half-spaces are taken to be as little shared as in a small part. `folder_bytes` is what a folder takes, which keeps
+    patterns, witnesses and radii.
     """
 
     regions: float
@@ -24,6 +25,7 @@ class Estimate:
     cores: int
     cpu_seconds: float
     bytes: float
+    folder_bytes: float
     seconds: float
 
     def hours(self, cores: int | None = None) -> float:

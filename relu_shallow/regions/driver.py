@@ -19,7 +19,7 @@ from relu_shallow.regions.task import Allowance, Live, Node, Result, Task
 GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
 EARLIEST_SPLIT = 0.002  # seconds a task runs before an idle worker may ask for half of it
 STARVING = 0.05  # seconds of a task while there are fewer tasks than workers, so that they split soon
-HAND_BACK, STOP = 1, 2  # what `Live.control` tells a task: to hand its frontier back, since others wait or all is to end
+HAND_BACK, STOP = 1, 2  # what `Live.control` tells a task: to hand back its frontier, since others wait or all ends
 MOST_LOSSES = 5  # workers lost over one task before the task is to blame
 
 Progress = Callable[[int], None]

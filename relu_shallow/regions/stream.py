@@ -41,8 +41,9 @@ def stream_regions(
 
     Finished tasks are on the disk at once, so that a run that ends early in any way is gone on with by `resume`; a
     limit counts the regions of this run, and `max_memory` bytes of this process. `share` (I, K) searches part I of K,
-    which together are all (regions/shares.py). `engine`, `certify` and `progress` are as for `enumerate_regions`. Raises DomainError where the domain is empty or
-    does not fit, UsageError where the folder is not what `resume` says, OutputError where it cannot be written.
+    which together are all (regions/shares.py). `engine`, `certify`, `progress` and `announce` are as for
+    `enumerate_regions`. Raises DomainError where the domain is empty or does not fit, UsageError where the folder is
+    not what `resume` says, OutputError where it cannot be written.
     """
     domain = fit(domain, network.inputs)
     if max_regions is not None and max_regions < 1:

@@ -135,10 +135,14 @@ def search_task(problem: Problem, task: Task, allowance: Allowance, live: Live |
     return Result(found, rest, live.counters, time.thread_time() - began)
 
 
+def listed_bytes(network: Network) -> int:
+    """The bytes of a region in a list: its packed pattern, its witness and its radius."""
+    return max(-(-network.neurons // 8), 1) + 8 * (network.inputs + 1)
+
+
 def regions_within(network: Network, room: float) -> float:
     """How many regions a task may find within so many bytes: patterns unpacked, and results twice while copied."""
-    listed = -(-network.neurons // 8) + 8 * (network.inputs + 1)
-    return room / (network.neurons + 8 * (network.inputs + 2) + 2 * listed)
+    return room / (network.neurons + 8 * (network.inputs + 2) + 2 * listed_bytes(network))
 
 
 def joined(batches: Sequence[Batch], network: Network) -> Batch:

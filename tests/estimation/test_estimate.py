@@ -38,7 +38,7 @@ def test_a_large_network_is_estimated_in_the_time_given(deep):
     assert found.replicates >= estimating.FEWEST
     assert found.regions > 3 * found.counted
     assert found.hours(2 * found.cores) == pytest.approx(found.hours() / 2)
-    assert found.bytes > 100 * found.regions
+    assert found.bytes > 100 * found.regions > found.folder_bytes > 8 * found.regions
 
 
 def test_the_bytes_of_a_file_are_those_of_its_arrays(tmp_path):
@@ -65,7 +65,7 @@ def test_the_command_reports_the_number_and_the_cost(tmp_path):
 def test_what_is_out_of_reach_comes_with_advice(deep):
     from relu_shallow.cli.estimate import advice, describe
 
-    found = rs.Estimate(1e12, 1e11, 1e13, False, 5, 12, 2, 1e8, 1e15, 10.0)
+    found = rs.Estimate(1e12, 1e11, 1e13, False, 5, 12, 2, 1e8, 1e15, 1e14, 10.0)
     assert "--domain" in advice(found)
     assert "--max-regions" in describe(found)["advice"]
 
