@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,26 @@ import numpy as np
 from relu_shallow.data import json_number
 from relu_shallow.data import write_csv as write_rows
 from relu_shallow.domain import Box, Domain, Polytope
-from relu_shallow.network import Network
-from relu_shallow.shallow.table import ShallowNetwork, Table
+from relu_shallow.export.blocks import blocks, column_names, numbers_of, texts
+from relu_shallow.shallow.stored import StoredNetwork
+from relu_shallow.shallow.table import ShallowNetwork
 from relu_shallow.shallow.trie import paths
 
 
-def write_csv(shallow: ShallowNetwork, path: Path) -> None:
+def write_csv(shallow: ShallowNetwork | StoredNetwork, path: Path) -> None:
     """One line per region: region, pattern, radius, the witness, alpha and beta of every output.
 
     A pattern is a text of 0s and 1s; readers that guess types must be told so, or leading zeros are lost.
     """
-    table, network = shallow.table, shallow.network
-    names = ["region", "pattern", "radius", *_column_names(network)]
+    network = shallow.network
+    names = column_names(network)
     with path.open("w", encoding="utf-8", newline="") as stream:
         write_rows(stream, names, [[]] * len(names))  # the header, names made harmless for spreadsheets
-        lines = ([region, pattern, radius, *numbers] for region, pattern, radius, numbers in _regions(table))
-        csv.writer(stream, lineterminator="\n").writerows(lines)
+        writer = csv.writer(stream, lineterminator="\n")
+        for block in blocks(shallow):
+            patterns, numbers = texts(block, network.neurons), numbers_of(block)
+            for row, (pattern, radius) in enumerate(zip(patterns, block.radii.tolist(), strict=True)):
+                writer.writerow([block.start + row, pattern, radius, *numbers[row].tolist()])
 
 
 def write_json(shallow: ShallowNetwork, path: Path) -> None:
@@ -45,9 +48,10 @@ def write_json(shallow: ShallowNetwork, path: Path) -> None:
         "H": table.H.tolist(),
         "c": table.c.tolist(),
     }
+    patterns = [pattern for block in blocks(shallow) for pattern in texts(block, network.neurons)]
     with path.open("w", encoding="utf-8") as stream:
         stream.write(json.dumps(head, allow_nan=False)[:-1] + ', "regions": [')
-        for region, pattern, radius, _ in _regions(table):
+        for region, (pattern, radius) in enumerate(zip(patterns, table.radii.tolist(), strict=True)):
             own = slice(start[region], start[region + 1])
             entry = {
                 "pattern": pattern,
@@ -97,21 +101,3 @@ def _domain(domain: Domain) -> dict[str, Any]:
     if isinstance(domain, Polytope):
         return {"kind": "polytope", "A": domain.A.tolist(), "b": domain.b.tolist()}
     return {"kind": "all"}
-
-
-def _column_names(network: Network) -> list[str]:
-    slopes = [f"alpha_{output}_{feature}" for output in network.output_names for feature in network.feature_names]
-    return [
-        *(f"witness_{feature}" for feature in network.feature_names),
-        *slopes,
-        *(f"beta_{output}" for output in network.output_names),
-    ]
-
-
-def _regions(table: Table) -> Iterator[tuple[int, str, float, list[Any]]]:
-    """Each region's number, pattern as 0s and 1s, radius, and witness, alpha and beta in a row."""
-    patterns = table.patterns
-    for region in range(table.regions):
-        numbers = np.concatenate([table.witnesses[region], table.alpha[region].ravel(), table.beta[region]])
-        text = (patterns[region].astype(np.uint8) + ord("0")).tobytes().decode()
-        yield region, text, float(table.radii[region]), numbers.tolist()

@@ -1,0 +1,85 @@
+"""The table of regions as Parquet: a row per region, written a row group at a time, with the box around each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from relu_shallow.domain import describe
+from relu_shallow.errors import MissingExtra
+from relu_shallow.export.blocks import Block, blocks, column_names, numbers_of, texts
+from relu_shallow.export.bounds import bounding_boxes
+from relu_shallow.machine import usable_cores
+from relu_shallow.network import Network
+from relu_shallow.shallow.stored import StoredNetwork
+from relu_shallow.shallow.table import ShallowNetwork
+
+
+def write_parquet(shallow: ShallowNetwork | StoredNetwork, path: Path) -> None:
+    """Columns: region, pattern (text of 0s and 1s), radius, the witness, alpha and beta of every output, lo and hi.
+
+    lo_<feature> and hi_<feature> are the smallest box around the region within the domain, infinite where it has no
+    end. The file's metadata hold, under "relu_shallow", what the list is, as JSON.
+    """
+    pa, pq = _pyarrow()
+    network = shallow.network
+    names = distinct([*column_names(network), *(f"{end}_{name}" for name in network.feature_names for end in
+                                                ("lo", "hi"))])  # fmt: skip
+    kinds = [pa.int64(), pa.string(), *[pa.float64()] * (len(names) - 2)]
+    fields = [pa.field(name, kind, nullable=False) for name, kind in zip(names, kinds, strict=True)]
+    schema = pa.schema(fields, metadata={"relu_shallow": json.dumps(_about(shallow))})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for block in blocks(shallow):
+            writer.write_table(pa.table(_columns(pa, shallow, block), schema=schema), row_group_size=len(block.bits))
+
+
+def distinct(names: list[str]) -> list[str]:
+    """The names, a number added to those that occur before: readers of tables refuse a name that occurs twice."""
+    found: dict[str, None] = {}
+    for name in names:
+        new, number = name, 1
+        while new in found:
+            number += 1
+            new = f"{name}_{number}"
+        found[new] = None
+    return list(found)
+
+
+def _columns(pa: Any, shallow: ShallowNetwork | StoredNetwork, block: Block) -> list[Any]:
+    network = shallow.network
+    low, high = bounding_boxes(network, shallow.domain, block.bits, block.witnesses, usable_cores())
+    numbers = numbers_of(block)
+    ends = (side[:, k] for k in range(network.inputs) for side in (low, high))
+    return [
+        pa.array(range(block.start, block.start + len(block.bits)), pa.int64()),
+        pa.array(texts(block, network.neurons), pa.string()),
+        pa.array(block.radii),
+        *(pa.array(column) for column in numbers.T),
+        *(pa.array(column) for column in ends),
+    ]
+
+
+def _about(shallow: ShallowNetwork | StoredNetwork) -> dict[str, Any]:
+    network: Network = shallow.network
+    known = shallow.completeness
+    return {
+        "model": network.source.name,
+        "sha256": network.source.sha256,
+        "feature_names": list(network.feature_names),
+        "output_names": list(network.output_names),
+        "head": network.head,
+        "domain": describe(shallow.domain),
+        "regions": shallow.regions,
+        "complete": known.complete,
+        "level": known.level,
+    }
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError as error:
+        raise MissingExtra("pyarrow", "parquet", "writing Parquet") from error
+    return pa, pq
