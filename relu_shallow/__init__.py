@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from relu_shallow.regions.gathering import merge_folders
     from relu_shallow.shallow.literal import LiteralNetwork
     from relu_shallow.shallow.store import load_shallow, save_shallow
+    from relu_shallow.shallow.stored import StoredNetwork, open_regions
     from relu_shallow.shallow.table import ShallowNetwork
 
 __version__ = "0.1.0"
@@ -47,6 +48,7 @@ _HOME = {
     "convert_to_folder": "conversion", "Coverage": "covering", "coverage": "covering",
     "estimate": "estimation", "merge_folders": "regions.gathering",
     "RegionsFolder": "regions.folder", "open_folder": "regions.folder",
+    "StoredNetwork": "shallow.stored", "open_regions": "shallow.stored",
     "explain": "explanation",
     "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
     "verify": "certify",
@@ -62,6 +64,7 @@ __all__ = [
     "RegionsFolder",
     "ReluShallowError",
     "ShallowNetwork",
+    "StoredNetwork",
     "Verification",
     "WholeSpace",
     "__version__",
@@ -77,6 +80,7 @@ __all__ = [
     "load_shallow",
     "merge_folders",
     "open_folder",
+    "open_regions",
     "save_shallow",
     "verify",
 ]

@@ -80,7 +80,9 @@ def test_a_folder_is_exported_as_the_file_is(job):
     near = ["radius", *(name for name in ours if name.startswith(("witness_", "lo_", "hi_")))]  # found in other orders
     assert ours.drop(columns=near).equals(theirs.drop(columns=near))
     np.testing.assert_allclose(ours["radius"], theirs["radius"], rtol=1e-6)
-    rows = [pd.read_csv(path / f"{name}.csv", dtype={"pattern": str}) for name in ("x.regions", "x.shallow.safetensors")]
+    rows = [
+        pd.read_csv(path / f"{name}.csv", dtype={"pattern": str}) for name in ("x.regions", "x.shallow.safetensors")
+    ]
     assert rows[0]["pattern"].tolist() == ours["pattern"].tolist() or not shallow.network.neurons
     assert rows[0].drop(columns=near, errors="ignore").equals(rows[1].drop(columns=near, errors="ignore"))
 
