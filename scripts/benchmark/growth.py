@@ -18,7 +18,7 @@ from relu_shallow.regions.kernel import COUNTERS
 from relu_shallow.regions.task import lay_out, root, run
 
 # ACAS Xu, of its normalised inputs: NAV on points has no more than some three million regions on any box
-HALF_WIDTHS = (0.02, 0.03, 0.05, 0.07, 0.085, 0.1, 0.12, 0.15)
+HALF_WIDTHS = (0.02, 0.03, 0.05, 0.07, 0.085, 0.1, 0.12, 0.16)
 HALF_WIDTHS_QUICK = (0.02, 0.03)
 PART = 1 << 14  # regions that one call of the kernel may return
 REPEATS = 5  # of a count below a second, the best taken

@@ -55,6 +55,8 @@ def page(
     parts += [_targets(tables, start)]
     parts += [f"## {CASES[name].title}\n\n{_table(CASES[name], rows)}" for name, rows in tables.items()]
     parts += sections
+    if any(sections):
+        parts.append(TRIED.read_text().strip())
     if neurons:
         parts.append(_neurons(neurons, settings.systems))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -77,6 +79,7 @@ def surroundings(command: str, settings: Settings) -> str:
     ])  # fmt: skip
 
 
+TRIED = Path(__file__).with_name("tried.md")  # written by hand
 LIMIT = """\
 ## The limit
 
