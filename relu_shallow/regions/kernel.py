@@ -264,6 +264,7 @@ def search(
     ratio = np.zeros(cap)
     h = np.zeros(d)
     goal = np.zeros(d)
+    no_error = np.zeros(cap)
     big = (np.zeros(cap), np.zeros(d + 1), np.zeros(d + 1, np.int64), np.zeros((d + 1, d + 1)), np.zeros(d + 1))
 
     Z = np.zeros((d + 1, neurons))
@@ -525,9 +526,11 @@ def search(
                 result = witness(AT, b, slack, y, basis, binv, rows, d, big, price, edge, denom, ratio, scratch,
                                  counters, trial)  # fmt: skip
                 radius = fitting_radius(AT, b, big[1], rows, d)
-                if trial is careful or (result == OPTIMAL and big[1][d] - radius <= skewed):
+                largest = safe_maximum(AT, b, no_error, big[2], d + 1, big[4], 0.0, price, relative)
+                if trial is careful or (result == OPTIMAL and largest - radius <= skewed):
                     break
-                # round-off piled up on the way: once more with a fresh inverse, by another path
+                # round-off piled up on the way, in the vertex or in the inverse that calls it best: once more with a
+                # fresh inverse, by another path
                 trial = careful
                 refactor(AT, b, slack, y, basis, binv, rows, d, scratch)
             inside = surely_inside(Z, E, flags, lo, hi, AT, b, error, first_rows, big[1], neurons, d, relative, middle,
