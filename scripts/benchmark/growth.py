@@ -15,7 +15,7 @@ from relu_shallow.domain import Box
 from relu_shallow.network import from_layers
 from relu_shallow.regions.charts import charts_of
 from relu_shallow.regions.kernel import COUNTERS
-from relu_shallow.regions.task import lay_out, root, run
+from relu_shallow.regions.task import Node, lay_out, root, run
 
 # ACAS Xu, of its normalised inputs: NAV on points has no more than some three million regions on any box
 HALF_WIDTHS = (0.02, 0.03, 0.05, 0.07, 0.085, 0.1, 0.12, 0.16)
@@ -53,7 +53,7 @@ def count(problem: Problem) -> tuple[int, float]:
     before = time.process_time()
     laid_out = lay_out(network, box, chart)
     start = root(laid_out, chart.dimension)
-    nodes = () if start is None else (start,)
+    nodes: tuple[Node, ...] = () if start is None else (start,)
     found = 0
     while nodes:
         batches, nodes = run(laid_out, nodes, PART, np.zeros(1, np.int64), np.zeros(COUNTERS, np.int64))

@@ -12,6 +12,7 @@ no rows, no proofs, no linear programs, no second neuron that flips with the fir
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,7 @@ def _record(listed: Partition) -> tuple[np.ndarray, ...]:
     return *arrays, *(np.zeros_like(array) for array in arrays)
 
 
-def _seconds(run, *arguments) -> float:
+def _seconds(run: Callable[..., object], *arguments: object) -> float:
     """Seconds of one pass, compiled and warmed beforehand, repeated until they can be measured."""
     run(*arguments)
     passes, before = 0, time.process_time()
@@ -118,7 +119,7 @@ def _seconds(run, *arguments) -> float:
 
 
 @njit(nogil=True, fastmath=True)
-def _update(flipped, widths, d):
+def _update(flipped: np.ndarray, widths: np.ndarray, d: int) -> float:
     """One update of rank one of every layer above each flip."""
     widest = widths.max()
     Z = np.zeros((len(widths), d + 1, widest))
@@ -134,7 +135,10 @@ def _update(flipped, widths, d):
 
 
 @njit(nogil=True)
-def _write(bits, witnesses, radii, to_bits, to_witnesses, to_radii):
+def _write(
+    bits: np.ndarray, witnesses: np.ndarray, radii: np.ndarray,
+    to_bits: np.ndarray, to_witnesses: np.ndarray, to_radii: np.ndarray,
+) -> None:  # fmt: skip
     """Every region's record, one after the other."""
     for region in range(len(radii)):
         for k in range(bits.shape[1]):
