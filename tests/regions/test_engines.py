@@ -18,7 +18,7 @@ from threading import Event, Thread
 
 import numpy as np
 import pytest
-from command_line import one_sentence, random_layers, start, strict, write_onnx
+from command_line import one_sentence, random_layers, run_json, start, strict, write_onnx
 from networks import NAMED
 
 from relu_shallow.cli.options import ENGINES as OFFERED
@@ -29,7 +29,7 @@ from relu_shallow.network import from_layers
 from relu_shallow.regions import dask_engine
 from relu_shallow.regions.driver import MOST_LOSSES, Budget, drive
 from relu_shallow.regions.engines import ENGINES, open_engine
-from relu_shallow.regions.remote import network_of
+from relu_shallow.regions.remote import network_of, opened, versions_here
 from relu_shallow.regions.search import Collected, enumerate_regions, prepare
 from relu_shallow.regions.task import search_task
 
@@ -75,6 +75,12 @@ def impatient(monkeypatch):
 def empty(cluster):
     while cluster.workers:
         cluster.kill(0)
+
+
+def without_advice(stderr):
+    """What a command said, but for what it says where it takes long or runs for the first time."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if "compiling" not in line and "regions after" not in line)
 
 
 def same(partition, other):
@@ -235,8 +241,8 @@ def test_all_workers_gone_is_waiting_for_the_next(cluster, small_tasks, impatien
 
 def test_a_time_limit_ends_a_search_on_a_cluster_with_a_part_of_the_list(cluster, small_tasks):
     began = time.monotonic()
-    part = enumerate_regions(ENDLESS, BOX, engine=f"dask:{cluster.address}", time_limit=2.0)
-    assert 1.5 < time.monotonic() - began < 15
+    part = enumerate_regions(ENDLESS, BOX, engine=f"dask:{cluster.address}", time_limit=1.0)
+    assert 0.9 < time.monotonic() - began < 15
     assert not part.complete
     assert len(np.unique(part.bits, axis=0)) == len(part.bits) > 0
 
@@ -271,34 +277,37 @@ def test_an_address_where_nothing_answers_is_an_error(impatient):
 
 WITHOUT = "import sys; sys.modules['relu_shallow'] = None"
 OLDER = "import relu_shallow; relu_shallow.__version__ = '0.0.7'"
-OTHER_PYTHON = "import platform; platform.python_version_tuple = lambda: ('3', '8', '1')"
 
 
-@pytest.mark.parametrize(
-    ("prepare", "words"),
-    [(WITHOUT, "cannot load relu-shallow"), (OLDER, "relu-shallow 0.0.7"), (OTHER_PYTHON, "Python 3.8")],
-)
-def test_a_worker_that_does_not_fit_is_an_error(cluster, prepare, words):
+def test_a_worker_of_another_version_is_an_error(cluster):
     empty(cluster)
-    cluster.add(prepare=prepare)
+    cluster.add(prepare=OLDER)
     try:
-        with pytest.raises(EngineError, match=words):
+        with pytest.raises(EngineError, match=r"relu-shallow 0\.0\.7.*this side runs relu-shallow"):
             enumerate_regions(SMALL, BOX, engine=f"dask:{cluster.address}")
     finally:
         empty(cluster)
 
 
-@pytest.mark.parametrize(("prepare", "words"), [(WITHOUT, "cannot load relu-shallow"), (OLDER, "relu-shallow 0.0.7")])
-def test_a_worker_that_joins_later_and_does_not_fit_is_an_error(cluster, prepare, words):
-    """It may get the network from another worker, or anew."""
+@pytest.mark.parametrize("place", range(len(versions_here())))
+def test_what_other_versions_sealed_is_not_even_read(place):
+    there = list(versions_here())
+    there[place] = "Python 3.8"
+    with pytest.raises(EngineError, match=r"Python 3\.8.*install the same"):
+        opened(tuple(there), b"not a pickle")
+
+
+def test_a_worker_without_the_package_that_joins_later_is_an_error(cluster):
+    """It gets the network from the other worker, and must not die of it, nor hang."""
+    cluster.kill(0)
     joined = []
 
     def join(found):
         if found and not joined:
-            joined.append(cluster.add(prepare=prepare))
+            joined.append(cluster.add(prepare=WITHOUT))
 
-    with pytest.raises(EngineError, match=words):
-        enumerate_regions(ENDLESS, BOX, engine=f"dask:{cluster.address}", progress=join, time_limit=40.0)
+    with pytest.raises(EngineError, match="cannot load relu-shallow"):
+        enumerate_regions(ENDLESS, BOX, engine=f"dask:{cluster.address}", progress=join, time_limit=60.0)
     empty(cluster)
 
 
@@ -309,8 +318,7 @@ def test_without_the_package_distributed_the_extra_is_named(monkeypatch):
 
 
 def test_nothing_of_dask_is_imported_for_threads():
-    code = ("import sys, numpy as np, relu_shallow as rs; one = np.ones((1, 1)); "
-            "rs.convert(rs.from_layers([(one, np.zeros(1)), (one, np.zeros(1))])); "
+    code = ("import sys, relu_shallow.cli.convert, relu_shallow.conversion; "
             "assert not {'dask', 'distributed'} & set(sys.modules)")  # fmt: skip
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -322,33 +330,22 @@ def test_processes_on_this_machine_serve_the_command_line(tmp_path):
                "--json") as process:  # fmt: skip
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert err == ""
+    assert without_advice(err) == ""
     assert strict(out)["regions"] == len(enumerate_regions(load_network(model), BOX).bits)
 
 
-def test_the_scheduler_dying_in_the_middle_is_one_sentence(cluster, tmp_path):
-    model = write_onnx(tmp_path / "net.onnx", random_layers(8, 24, 24, 1))
-    output = tmp_path / "out.safetensors"
-    mark = tmp_path / "begun"
-    code = f"""
-from relu_shallow.cli import main
-from relu_shallow.regions import dask_engine, search
-dask_engine.ANSWER, put = 3.0, search.Collected.put
-def mark(self, task, result):
-    if len(task.nodes[0].flags) == 48:  # not the network that is searched to compile
-        open({str(mark)!r}, "w").close()
-    return put(self, task, result)
-search.Collected.put = mark
-main()
-"""
+def test_the_scheduler_dying_in_the_middle_is_one_sentence_and_what_was_written_is_kept(cluster, tmp_path):
+    model, output = write_onnx(tmp_path / "net.onnx", random_layers(8, 24, 24, 1)), tmp_path / "out.regions"
+    code = "from relu_shallow.regions import dask_engine; dask_engine.ANSWER = 3.0; " \
+           "from relu_shallow.cli import main; main()"  # fmt: skip
     with start("convert", model, "-o", output, "--domain", "box:-1,1", "--engine", f"dask:{cluster.address}",
                code=code) as process:  # fmt: skip
-        while process.poll() is None and not mark.exists():
+        while process.poll() is None and not list(output.glob("shard-*")):
             time.sleep(0.05)
         cluster.scheduler.kill()
         out, err = process.communicate(timeout=300)
     empty(cluster)
     assert process.returncode == 2
     assert out == ""
-    one_sentence(err, "scheduler", "gone")
-    assert not output.exists()
+    one_sentence(without_advice(err), "scheduler", "gone")
+    assert run_json("inspect", output)["regions"] > 0
