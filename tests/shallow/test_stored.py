@@ -130,11 +130,12 @@ def test_python_opens_a_folder_by_its_path_and_by_its_record(both):
     assert str(shallow.regions) in repr(open_regions(path))
 
 
-def test_the_page_of_a_folder_tells_of_it(both, tmp_path):
-    shallow, _, path = both
-    write_csv(tmp_path / "data.csv", shallow.network.feature_names, points_of(shallow)[:6])
-    assert run("explain", path, tmp_path / "data.csv", "--html", tmp_path / "p.html").exit_code == 0
-    assert f"{shallow.regions:,}" in (tmp_path / "p.html").read_text()
+def test_the_page_of_a_folder_tells_of_it(tmp_path):
+    network, domain = CASES["no biases"]
+    folder = in_many_files(network, domain, tmp_path / "x.regions")
+    write_csv(tmp_path / "data.csv", network.feature_names, np.random.default_rng(0).uniform(-1, 1, (6, 3)))
+    assert run("explain", tmp_path / "x.regions", tmp_path / "data.csv", "--html", tmp_path / "p.html").exit_code == 0
+    assert f"{folder.regions:,}" in (tmp_path / "p.html").read_text()
 
 
 # --- partial lists, and points beyond the list ------------------------------------------------------------------
