@@ -51,6 +51,19 @@ def check_version(path: str | os.PathLike[str], about: Mapping[str, Any]) -> Non
         )
 
 
+def check_length(path: str | os.PathLike[str]) -> None:
+    """Raises FormatError where a file does not end where its header says that it does."""
+    header = read_header(path) or {}
+    try:
+        with Path(path).open("rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        if Path(path).stat().st_size != start + max(ends, default=0):
+            raise damaged(path, "it was cut short")
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise damaged(path, f"its header cannot be read: {error}") from error
+
+
 def damaged(path: str | os.PathLike[str], why: ReluShallowError | str) -> FormatError:
     """The error that says what is wrong with a file."""
     return FormatError(f"{path} is damaged: {why}; convert the model again")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import IO
 
 from relu_shallow.errors import OutputError
 
@@ -95,14 +97,23 @@ def locked(path: AnyPath) -> Iterator[None]:
     except ModuleNotFoundError:  # Windows
         yield
         return
-    with Path(path).open("rb") as file:
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(f"another process is writing into {Path(path).parent}; let it end first") from error
-        except OSError:  # a file system without locks
-            pass
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+                raise OutputError(f"{Path(path).parent} cannot be locked: {error.strerror}") from error
         yield
+
+
+def _opened(path: AnyPath) -> IO[bytes]:
+    """The file, opened for writing, which network file systems want of who locks it."""
+    try:
+        return Path(path).open("r+b")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _settle(temporary: Path) -> None:

@@ -24,6 +24,7 @@ from relu_shallow.regions.task import listed_bytes
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
 
+MANY = 1 << 62  # more than any count
 COPIES = 3.1  # measured: the peak of a conversion in multiples of its list and table
 
 
@@ -165,6 +166,7 @@ def convert_to_folder_timed(
     """What `convert_to_folder` gives, and how long its steps took."""
     began = perf_counter()
     check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit, max_memory)
+    part, parts = _checked_share(share)
     network = load_network(model, trust=trust)
     domain = fit(domain, network.inputs)
     loaded = perf_counter()
@@ -181,11 +183,18 @@ def convert_to_folder_timed(
         time_limit=time_limit,
         certify=certify,
         resume=resume,
-        share=share,
+        share=(part, parts),
         progress=progress,
         announce=announce,
     )
     return folder, Seconds(loaded - began, compiling, perf_counter() - searching, 0.0)
+
+
+def _checked_share(share: Any) -> tuple[int, int]:
+    """Part I of K as whole numbers; raises UsageError where they are none."""
+    if not (isinstance(share, Sequence) and len(share) == 2 and all(isinstance(part, Integral) for part in share)):
+        raise UsageError(f"share must be two whole numbers, part I of K as (I, K), got {share!r:.60}")
+    return int(share[0]), int(share[1])
 
 
 def _regions_that_fit(network: Network, max_regions: int | None, max_memory: float | None) -> int | None:
@@ -212,7 +221,7 @@ def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any, ma
         raise DomainError(f"a domain is a Box (as Box(-1, 1)), a Polytope or WholeSpace(), got {domain!r:.60}")
     for name, number in counts.items():
         whole = isinstance(number, Integral) and not isinstance(number, bool)
-        if number is not None and not (whole and number >= 1):
+        if number is not None and not (whole and 1 <= number < MANY):
             raise UsageError(f"{name} must be a whole number of at least 1, or None, got {number!r:.60}")
     for name, amount, unit in (("time_limit", time_limit, "seconds"), ("max_memory", max_memory, "bytes")):
         number = isinstance(amount, Real) and not isinstance(amount, bool)

@@ -9,14 +9,17 @@ from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, contains, fit
 from relu_shallow.errors import UsageError
-from relu_shallow.network import activation_patterns
-from relu_shallow.precision import LP_OPTIONS
+from relu_shallow.network import Network, activation_patterns
+from relu_shallow.precision import LP_OPTIONS, surely_signed
+from relu_shallow.regions.charts import Chart
+from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
 from relu_shallow.regions.folder import RegionsFolder, as_keys, find
 from relu_shallow.regions.partition import pack
 from relu_shallow.shallow.table import ShallowNetwork
 
 POINTS = 10_000
 CONFIDENCE = 0.95
+CHUNK = 1 << 22  # pre-activations worked out at a time
 TRIES = 100  # points of the bounding box tried, at most, for each point of a polytope that is wanted
 
 
@@ -41,13 +44,27 @@ def coverage(listed: ShallowNetwork | RegionsFolder, *, points: int = POINTS, se
     X = uniform_points(fit(listed.domain, listed.network.inputs), points, np.random.default_rng(seed))
     if X is None:
         return None
-    hits = int(_listed(listed, pack(activation_patterns(listed.network, X))).sum())
+    step = max(CHUNK // max(listed.network.neurons, 1), 1)
+    hits = sum(int(_listed(listed, _patterns(listed.network, X[i : i + step])).sum()) for i in range(0, points, step))
     from scipy.stats import beta
 
     tail = (1 - CONFIDENCE) / 2
     low = float(beta.ppf(tail, hits, points - hits + 1)) if hits else 0.0
     high = float(beta.ppf(1 - tail, hits + 1, points - hits)) if hits < points else 1.0
     return Coverage(hits / points, low, high, points)
+
+
+def _patterns(network: Network, X: Float[np.ndarray, "points inputs"]) -> UInt8[np.ndarray, "points bytes"]:
+    """The packed patterns of points; where rounding leaves a sign open, in exact arithmetic."""
+    patterns = activation_patterns(network, X)
+    unsure = np.flatnonzero(~surely_signed(network, X))
+    if len(unsure):
+        n = network.inputs
+        whole = Chart(np.eye(n), np.zeros(n), np.eye(n + 1)[n], np.zeros((0, n)), np.zeros(0), np.zeros(0))
+        exactly = lay_out_exactly(network, WholeSpace(), whole)
+        for row in unsure:
+            patterns[row] = exact_pattern(exactly, X[row])
+    return pack(patterns)
 
 
 def uniform_points(domain: Domain, count: int, rng: np.random.Generator) -> Float[np.ndarray, "points n"] | None:

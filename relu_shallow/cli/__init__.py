@@ -28,7 +28,8 @@ def main() -> NoReturn:
 
 def interrupted(stop: KeyboardInterrupt) -> int:
     """The exit status after an interruption, of which it tells the user."""
-    line = "\n" * sys.stderr.isatty() + "relu-shallow: interrupted; outputs are as they were before\n"
+    told = "interrupted; files are as they were before, and a folder of regions keeps what was found"
+    line = "\n" * sys.stderr.isatty() + f"relu-shallow: {told}\n"
     sys.stderr.write(line)
     return TERMINATED if isinstance(stop, Termination) else INTERRUPTED
 

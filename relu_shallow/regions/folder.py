@@ -25,6 +25,7 @@ from relu_shallow.errors import FormatError, ReluShallowError
 from relu_shallow.layout import get_domain, get_field, get_network, put_domain, put_network
 from relu_shallow.lp.kernel import LPS, PIVOTS
 from relu_shallow.network import Network
+from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.kernel import COUNTERS
 from relu_shallow.regions.partition import Certificate, Effort, Level
 from relu_shallow.regions.search import certificate_of, level_of
@@ -41,7 +42,8 @@ class RegionsFolder:
     """The linear regions of a network on a domain, in files sorted by their first pattern.
 
     `effort.seconds` are the processor's. `unfinished` counts the subtrees still to be searched; `share` is (I, K) where
-    this is part I of K. Files of a partial list over several charts may hold a region more than once.
+    this is part I of K. Only where these are all regions, each once, is it `complete`: the files of several charts that
+    were not made one yet may hold a region more than once.
     """
 
     path: Path
@@ -53,16 +55,12 @@ class RegionsFolder:
     effort: Effort
     unfinished: int
     share: tuple[int, int]
+    complete: bool
 
     def __repr__(self) -> str:
         """One line."""
         listed = "all" if self.complete else "partial"
         return f"RegionsFolder({self.path}: {self.regions} regions on {describe(self.domain)}, {listed}, {self.level})"
-
-    @property
-    def complete(self) -> bool:
-        """Whether these are all regions."""
-        return self.unfinished == 0 and self.share[1] == 1
 
     @property
     def regions(self) -> int:
@@ -89,19 +87,32 @@ class About:
     start: tuple[str, ...]
     elsewhere: tuple[str, ...]
     share: tuple[int, int]
+    charts: str
 
     @property
     def key(self) -> str:
-        """What every file of the folder names: a hash of network, domain and version."""
+        """What every file of the folder names: a hash of all that the meaning of its regions and subtrees rests on."""
         arrays: dict[str, np.ndarray] = {}
-        put_network(arrays, "network", self.network)
+        network = self.network
+        put_network(arrays, "network", network)
         kind = put_domain(arrays, self.domain)
-        digest = sha256(json.dumps([TASKS, kind, self.certify]).encode())
+        words = [TASKS, kind, self.certify, self.charts, network.head, network.feature_names, network.output_names]
+        digest = sha256(json.dumps(words).encode())
         for name in sorted(arrays):
-            array = np.ascontiguousarray(arrays[name])
+            array = np.ascontiguousarray(arrays[name] + 0)  # -0.0 is 0.0
             digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
             digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
+
+
+def charts_key(charts: Sequence[Chart]) -> str:
+    """A hash of the charts, in whose coordinates subtrees are written."""
+    digest = sha256()
+    for chart in charts:
+        for array in (chart.M, chart.v, chart.e, chart.A, chart.b, chart.error):
+            digest.update(f"{array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array + 0.0).tobytes())
+    return digest.hexdigest()
 
 
 def lay_out_about(about: About) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -118,6 +129,7 @@ def lay_out_about(about: About) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "start": list(about.start),
         "elsewhere": list(about.elsewhere),
         "share": list(about.share),
+        "charts": about.charts,
     }
 
 
@@ -142,7 +154,8 @@ def read_about(path: str | os.PathLike[str]) -> About:
         share = get_field(about, "share", list)
         if not (len(share) == 2 and all(type(part) is int for part in share) and 1 <= share[0] <= share[1]):
             raise FormatError("its share is none")
-        return About(network, domain, get_field(about, "certify", bool), names[0], names[1], (share[0], share[1]))
+        return About(network, domain, get_field(about, "certify", bool), names[0], names[1], (share[0], share[1]),
+                     get_field(about, "charts", str))  # fmt: skip
     except ReluShallowError as error:
         raise damaged(file, error) from error
 
@@ -160,7 +173,9 @@ def open_folder(path: str | os.PathLike[str]) -> RegionsFolder:
     shards = read_shards(path, about)
     counters = sum((shard.counters for shard in shards), np.zeros(COUNTERS, np.int64))
     seconds = sum((shard.seconds for shard in shards), 0.0)
-    return _folder(Path(path), about, shards, counters, seconds, sum(open_names(about, shards).values()))
+    left = sum(open_names(about, shards).values())
+    whole = left == 0 and about.share[1] == 1 and len(about.start) == 1
+    return _folder(Path(path), about, shards, counters, seconds, left, complete=whole)
 
 
 def read_shards(path: str | os.PathLike[str], about: About) -> list[Shard]:
@@ -224,19 +239,19 @@ def _open_merged(about: About, merged: Path) -> RegionsFolder:
     shards = [read_shard(file, key) for file in sorted(merged.parent.glob(REGIONS))]
     if sum(shard.regions for shard in shards) != total:
         raise damaged(merged, f"it speaks of {total} regions, and the files beside it hold others")
-    return _folder(merged.parent, about, shards, counters, seconds, 0)
+    return _folder(merged.parent, about, shards, counters, seconds, 0, complete=True)
 
 
 def _folder(
-    path: Path, about: About, shards: Sequence[Shard], counters: np.ndarray, seconds: float, unfinished: int
-) -> RegionsFolder:
+    path: Path, about: About, shards: Sequence[Shard], counters: np.ndarray, seconds: float, unfinished: int, *,
+    complete: bool,
+) -> RegionsFolder:  # fmt: skip
     certificate = certificate_of(counters)
-    whole = unfinished == 0 and about.share[1] == 1
-    level = level_of(certificate, complete=whole, certify=about.certify)
+    level = level_of(certificate, complete=complete, certify=about.certify)
     effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), seconds)
     for shard in shards:
         if shard.regions and len(shard.first) != max(-(-about.network.neurons // 8), 1):
             raise damaged(shard.path, "its patterns are not those of the network")
     ordered = tuple(sorted(shards, key=lambda shard: (shard.first, shard.path.name)))
     return RegionsFolder(path, about.network, about.domain, ordered, level, certificate, effort, unfinished,
-                         about.share)  # fmt: skip
+                         about.share, complete)  # fmt: skip

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from relu_shallow.archive import write_archive
-from relu_shallow.errors import FormatError, OutputError, UsageError
+from relu_shallow.atomic import replacing
+from relu_shallow.errors import FormatError, OutputError, ReluShallowError, UsageError
 from relu_shallow.regions.folder import (
     FINISHED,
     REGIONS,
@@ -31,13 +33,17 @@ from relu_shallow.regions.search import first_of_each
 from relu_shallow.regions.shard import MERGED, Shard, exact_points, map_regions, write_shard
 from relu_shallow.regions.task import Batch, joined, regions_within
 
+DO_NOT_FIT = (
+    "the parts do not fit together: they were made where arithmetic differs; make all of them anew, with one version "
+    "on like machines"
+)
 FULL, ROOM = 1 << 16, 32e6  # regions, and bytes, of a file
 
 
 def finish(path: Path, about: About) -> RegionsFolder:
     """The folder of a search that came to its end, complete or not; overlapping charts of a complete one are merged."""
     folder = open_folder(path)
-    if not folder.complete or len(about.start) < 2:
+    if folder.complete or folder.unfinished or about.share[1] > 1:
         return folder
     key, number, total = about.key, 0, 0
     for abandoned in path.glob(REGIONS):
@@ -76,7 +82,7 @@ def merge_folders(parts: Sequence[Path], target: Path) -> RegionsFolder:
         told = ", ".join(f"{index}/{of}" for index, of in shares)
         raise UsageError(f"the parts given are {told}; give each part of one search once")
     first = next(about for about in abouts if about.share[0] == 1)
-    whole = About(first.network, first.domain, first.certify, first.start, (), (1, 1))
+    whole = replace(first, elsewhere=(), share=(1, 1))
     for about, part in zip(abouts, parts, strict=True):
         left = sum(open_names(about, read_shards(part, about)).values())
         if left:
@@ -85,13 +91,17 @@ def merge_folders(parts: Sequence[Path], target: Path) -> RegionsFolder:
         try:
             for number, file in enumerate(file for part in parts for file in sorted(part.glob(SHARDS))):
                 _link(file, target / f"shard-{number:06d}.safetensors")
-        except OSError as error:
-            raise OutputError(f"{target} could not be written: {error.strerror or error}") from error
-        try:
-            open_folder(target)
-        except FormatError as error:
-            raise UsageError("the parts do not fit together: they were made where arithmetic differs; make all of them "
-                             "anew with one version on like machines") from error  # fmt: skip
+            folder = open_folder(target)
+            if folder.unfinished:
+                raise UsageError(DO_NOT_FIT)
+        except (ReluShallowError, OSError, KeyboardInterrupt) as error:
+            for file in target.glob(SHARDS):  # links and copies; the parts are as they were
+                file.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise OutputError(f"{target} could not be written: {error.strerror or error}") from error
+            if isinstance(error, FormatError):
+                raise UsageError(DO_NOT_FIT) from error
+            raise
         return finish(target, whole)
 
 
@@ -99,7 +109,8 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def _region_file(path: Path, number: int) -> Path:

@@ -5,6 +5,7 @@ A run that was interrupted, or killed, goes on from what the files say: no regio
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -31,6 +32,7 @@ from relu_shallow.regions.search import Search
 from relu_shallow.regions.shard import load_nodes, name_of, write_shard
 from relu_shallow.regions.task import Result, Task, joined, regions_within
 
+OURS = ("about", "shard-*", "region-*", "merged")  # what files are called here, and hidden while they are written
 FULL, ROOM = 1 << 15, 16e6  # regions, and bytes, that make a file worth writing
 OLD = 5.0  # seconds after which a result is written, with few others too
 
@@ -49,8 +51,9 @@ def writing(path: Path, about: About, *, resume: bool, found: Sequence[tuple[Tas
     else:
         _make(path, about, found)
     with locked(path / ABOUT):
-        for abandoned in path.glob(".*.safetensors"):  # of a run that was killed while it wrote
-            abandoned.unlink(missing_ok=True)
+        for name in OURS:
+            for abandoned in path.glob(f".{name}.*.safetensors"):  # of a run that was killed while it wrote
+                abandoned.unlink(missing_ok=True)
         try:
             yield
         except BaseException:
@@ -86,8 +89,8 @@ def _make(path: Path, about: About, found: Sequence[tuple[Task, Result]]) -> Non
 
 def _check_same(path: Path, stored: About, about: About) -> None:
     if stored.key != about.key:
-        raise UsageError(f"{path} holds regions of another network or domain, or was begun with another choice of "
-                         "--certify; give those it was begun with, or another folder")  # fmt: skip
+        raise UsageError(f"{path} holds regions of another network or domain, or was begun with other feature names or "
+                         "another choice of --certify; give what it was begun with, or another folder")  # fmt: skip
     if stored.share != about.share:
         of = "the whole" if stored.share[1] == 1 else f"part {stored.share[0]} of {stored.share[1]}"
         raise UsageError(f"{path} was begun as {of}; go on with it as that")
@@ -123,7 +126,7 @@ class Recorder:
 
     def __init__(self, path: Path, about: About) -> None:
         self._path, self._network, self._key = path, about.network, about.key
-        numbers = [int(file.stem.partition("-")[2]) for file in path.glob(SHARDS)]
+        numbers = [int(found[1]) for file in path.glob(SHARDS) if (found := re.fullmatch(r"shard-(\d+)", file.stem))]
         self._number = max(numbers, default=-1) + 1
         self._full = min(FULL, regions_within(about.network, ROOM))
         self._waiting: dict[int, list[tuple[Task, Result]]] = {}

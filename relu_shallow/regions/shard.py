@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from relu_shallow.archive import check_version, damaged, read_archive, read_header, read_metadata, write_archive
+from relu_shallow.archive import (
+    check_length,
+    check_version,
+    damaged,
+    read_archive,
+    read_header,
+    read_metadata,
+    write_archive,
+)
 from relu_shallow.errors import FormatError, ReluShallowError
 from relu_shallow.layout import (
     get_array,
@@ -97,6 +105,7 @@ def read_shard(path: Path, key: str) -> Shard:
     if about is None or about.get("kind") != KIND:
         raise FormatError(f"{path} is not a file of a list of regions; take it out of the folder")
     check_version(path, about)
+    check_length(path)
     if about.get("key") != key:
         raise FormatError(f"{path} belongs to a search of another network or domain; take it out of the folder")
     try:

@@ -16,7 +16,8 @@ from relu_shallow.regions.search import Search
 from relu_shallow.regions.shard import name_of
 from relu_shallow.regions.task import Allowance, Node, Result, Task, search_task
 
-PIECES = 64  # subtrees for each part: sizes differ widely, and their sums less so
+PIECES, FEWEST = 64, 4  # subtrees for each part: sizes differ widely, and their sums less so
+MOST = 1 << 14  # subtrees in all, beyond the fewest: every part has to open them
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ def share_of(search: Search, share: tuple[int, int]) -> Share:
     whole = names_of(search.roots)
     if parts == 1:
         return Share(search.roots, (), whole, ())
-    pieces, found = _opened(search, PIECES * parts)
+    pieces, found = _opened(search, parts * max(FEWEST, min(PIECES, MOST // parts)))
     own = pieces[part - 1 :: parts]
     if part > 1:
         return Share(own, (), names_of(own), ())

@@ -11,7 +11,7 @@ from relu_shallow.machine import memory_in_use
 from relu_shallow.network import Network
 from relu_shallow.regions.driver import Budget, Progress, drive
 from relu_shallow.regions.engines import Announce, open_engine
-from relu_shallow.regions.folder import FINISHED, About, RegionsFolder, open_folder
+from relu_shallow.regions.folder import FINISHED, About, RegionsFolder, charts_key, open_folder
 from relu_shallow.regions.gathering import finish, write_single
 from relu_shallow.regions.journal import Recorder, open_tasks, writing
 from relu_shallow.regions.search import ROOM, prepare, single_region
@@ -52,21 +52,23 @@ def stream_regions(
     if not search.roots and share != (1, 1):
         raise UsageError("this network has one region on the domain, so there are no parts to search")
     batch = regions_within(network, _room(max_memory, workers))
-    if batch < FEWEST:
+    if max_memory is None:
+        batch = max(batch, FEWEST)
+    elif batch < FEWEST:
         raise UsageError(f"{max_memory:,.0f} bytes leave too little room for a search: the program itself holds "
                          f"{memory_in_use():,.0f}")  # fmt: skip
     own = share_of(search, share)
-    about = About(network, domain, certify, own.start, own.elsewhere, share)
+    charts = charts_key([problem.source for problem in search.problems])
+    about = About(network, domain, certify, own.start, own.elsewhere, share, charts)
     with writing(path, about, resume=resume, found=own.found):
         if (path / FINISHED).is_file():
             return open_folder(path)
         if not search.roots:
             write_single(path, about, single_region(search))
             return open_folder(path)
-        recorder = Recorder(path, about)
+        tasks, recorder = open_tasks(path, search, about, own.tasks), Recorder(path, about)
         deadline = float("inf") if time_limit is None else time.monotonic() + time_limit
         budget = Budget(float("inf" if max_regions is None else max_regions), deadline, batch)
-        tasks = open_tasks(path, search, about, own.tasks)
         if tasks:
             try:
                 with open_engine(engine, search.problems, max(1, workers), announce) as runner:

@@ -131,3 +131,38 @@ def test_an_interval_of_coverage_covers_as_often_as_it_says():
 @pytest.mark.parametrize("domain", [WholeSpace(), Polytope([[1.0, 0.0]], [1.0])], ids=["all", "half-space"])
 def test_what_has_no_volume_has_no_coverage(domain):
     assert coverage(shallow_network(enumerate_regions(half(), domain, max_regions=1))) is None
+
+
+def test_coverage_decides_exactly_what_rounding_leaves_open():
+    """A sum of terms that cancel: floats find another sign than is there for many points of the box."""
+    W = np.array([[1e16, 1.0]])
+    network = from_layers([(np.eye(2), np.zeros(2)), (W, np.array([-5e15 - 0.5])), (np.eye(1), np.zeros(1))])
+    domain = Box([0.5, 0.0], [0.5 + 2.0**-52, 1.0])
+    whole = shallow_network(enumerate_regions(network, domain))
+    assert whole.completeness.complete
+    assert coverage(whole, points=2_000).fraction == 1.0
+
+
+@pytest.mark.parametrize("share", [(1.0, 2.0), "12", (1,), 5, None])
+def test_what_is_no_pair_of_numbers_is_no_part(share):
+    from relu_shallow.conversion import _checked_share
+    from relu_shallow.errors import UsageError
+
+    with pytest.raises(UsageError, match="two whole numbers"):
+        _checked_share(share)
+
+
+@pytest.mark.parametrize("share", [(0, 2), (3, 2)])
+def test_a_part_that_is_none_is_refused_from_python(model, tmp_path, share):
+    import relu_shallow as rs
+
+    with pytest.raises(rs.ReluShallowError, match="part"):
+        rs.convert_to_folder(model, tmp_path / "a.regions", Box(-1.0, 1.0), share=share)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_limit_beyond_all_numbers_is_refused(model):
+    import relu_shallow as rs
+
+    with pytest.raises(rs.ReluShallowError, match="max_regions"):
+        rs.convert(model, Box(-1.0, 1.0), max_regions=10**400)

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from relu_shallow.archive import read_archive, write_archive
 from relu_shallow.atomic import locked
 from relu_shallow.domain import Box, Polytope, WholeSpace
 from relu_shallow.errors import FormatError, OutputError, UsageError
-from relu_shallow.network import from_layers
+from relu_shallow.network import from_layers, named
 from relu_shallow.regions import gathering
 from relu_shallow.regions.folder import ABOUT, FINISHED, find, open_folder
 from relu_shallow.regions.gathering import merge_folders
@@ -183,9 +184,39 @@ def test_a_merge_of_charts_that_is_killed_is_done_anew(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             stream_regions(NETWORK, WholeSpace(), tmp_path / "a.regions")
     assert list((tmp_path / "a.regions").glob("region-*"))
+    begun = open_folder(tmp_path / "a.regions")  # every subtree is searched, but regions stand there more than once
+    assert (begun.unfinished, begun.complete, begun.level) == (0, False, "witnessed")
+    assert begun.regions > listed.regions
     folder = stream_regions(NETWORK, WholeSpace(), tmp_path / "a.regions", resume=True)
     assert same_regions(folder, listed)
     assert not list((tmp_path / "a.regions").glob("shard-*"))
+
+
+def test_a_folder_of_one_region_is_complete_only_when_that_is_there(tmp_path, monkeypatch):
+    def killed(*words):
+        raise KeyboardInterrupt
+
+    path, network = tmp_path / "a.regions", NAMED["linear"].network
+    for name in ("_close", "write_shard"):
+        with monkeypatch.context() as patch:
+            patch.setattr(gathering, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                stream_regions(network, Box(-1.0, 1.0), path, resume=True)
+        assert not path.exists() or not open_folder(path).complete
+    folder = stream_regions(network, Box(-1.0, 1.0), path, resume=True)
+    assert (folder.regions, folder.complete, folder.level) == (1, True, "certified")
+
+
+def test_a_file_altered_before_charts_are_merged_is_noticed_then(tmp_path):
+    path = tmp_path / "a.regions"
+    first = stream_regions(NETWORK, WholeSpace(), path, max_regions=300)
+    assert first.unfinished
+    content = bytearray(first.shards[0].path.read_bytes())
+    content[-3] ^= 1
+    first.shards[0].path.write_bytes(content)
+    with pytest.raises(FormatError, match="does not match its hash"):
+        stream_regions(NETWORK, WholeSpace(), path, resume=True)
+    assert not open_folder(path).complete
 
 
 # --- parts ---
@@ -311,6 +342,43 @@ def test_a_folder_is_gone_on_with_only_as_what_it_is(made, tmp_path):
         with pytest.raises(UsageError, match="name another folder"):
             stream_regions(WIDE, Box(-1.0, 1.0), tmp_path / "mine", resume=resume)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_names_the_charts_the_head_and_the_features_it_was_begun_with(tmp_path, monkeypatch):
+    path = tmp_path / "a.regions"
+    stream_regions(NETWORK, WholeSpace(), path, max_regions=100)
+    with monkeypatch.context() as patch:
+        patch.setattr("relu_shallow.regions.charts.natural_radius", lambda network: 0.5)
+        with pytest.raises(UsageError, match="another network or domain"):
+            stream_regions(NETWORK, WholeSpace(), path, resume=True)
+    for other in (named(NETWORK, ("a", "b", "c")), replace(NETWORK, head="sigmoid")):
+        with pytest.raises(UsageError, match="feature names"):
+            stream_regions(other, WholeSpace(), path, resume=True)
+    assert stream_regions(NETWORK, WholeSpace(), path, resume=True).complete
+
+
+def test_equal_domains_are_equal_however_their_zeros_are_signed(tmp_path):
+    stream_regions(WIDE, Box(-0.0, 1.0), tmp_path / "a.regions", max_regions=10)
+    assert stream_regions(WIDE, Box(0.0, 1.0), tmp_path / "a.regions", resume=True).complete
+
+
+def test_a_file_cut_short_is_noticed_on_opening(made):
+    shard = open_folder(made).shards[1]
+    content = shard.path.read_bytes()
+    for size in (len(content) - 1, len(content) // 2, 100, 0):
+        shard.path.write_bytes(content[:size])
+        with pytest.raises(FormatError):
+            open_folder(made)
+
+
+def test_what_is_not_ours_stays_in_the_folder(made):
+    strangers = {".backup.safetensors": b"mine", "notes.txt": b"dear"}
+    for name, content in strangers.items():
+        (made / name).write_bytes(content)
+    (made / ".shard-000001.abcd.safetensors").write_bytes(b"begun and given up")
+    assert stream_regions(WIDE, Box(-1.0, 1.0), made, resume=True).complete
+    assert {name: (made / name).read_bytes() for name in strangers} == strangers
+    assert not (made / ".shard-000001.abcd.safetensors").exists()
 
 
 def test_two_searches_do_not_write_into_one_folder(made):
