@@ -227,13 +227,21 @@ def _prove(shallow: ShallowNetwork) -> tuple[ShallowNetwork, str]:
 def _target(model: str, out: str | None) -> Path:
     """Where the result goes; the model must not be a result already."""
     from relu_shallow.errors import ModelError
-    from relu_shallow.regions.folder import is_folder
     from relu_shallow.shallow.store import ENDING, is_shallow_file
 
     target = Path(out) if out else Path(model).parent / (Path(model).stem + ENDING)
-    if is_folder(model) or (Path(model).is_file() and is_shallow_file(model)):
+    if _is_folder(model) or (Path(model).is_file() and is_shallow_file(model)):
         raise ModelError(f"{model} is already a converted network; give the model it was made from")
     return target
+
+
+def _is_folder(path: str) -> bool:
+    """Whether it is a folder of regions; that needs the compiler, which nothing else does before the input is read."""
+    if not Path(path).is_dir():
+        return False
+    from relu_shallow.regions.folder import is_folder
+
+    return is_folder(path)
 
 
 def _files_of(domain: str) -> dict[str, Path]:
