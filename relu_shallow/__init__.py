@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from relu_shallow.explanation import explain
     from relu_shallow.load import load_network
     from relu_shallow.network import Network, from_layers
-    from relu_shallow.regions.folder import RegionsFolder, open_folder
+    from relu_shallow.regions.folder import RegionsFolder
     from relu_shallow.regions.gathering import merge_folders
     from relu_shallow.shallow.literal import LiteralNetwork
     from relu_shallow.shallow.store import load_shallow, save_shallow
@@ -47,7 +47,7 @@ _HOME = {
     "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion",
     "convert_to_folder": "conversion", "Coverage": "covering", "coverage": "covering",
     "estimate": "estimation", "merge_folders": "regions.gathering",
-    "RegionsFolder": "regions.folder", "open_folder": "regions.folder",
+    "RegionsFolder": "regions.folder",
     "StoredNetwork": "shallow.stored", "open_regions": "shallow.stored",
     "explain": "explanation",
     "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
@@ -79,7 +79,6 @@ __all__ = [
     "load_network",
     "load_shallow",
     "merge_folders",
-    "open_folder",
     "open_regions",
     "save_shallow",
     "verify",

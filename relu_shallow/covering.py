@@ -15,6 +15,7 @@ from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
 from relu_shallow.regions.folder import RegionsFolder, as_keys, find
 from relu_shallow.regions.partition import pack
+from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
 
 POINTS = 10_000
@@ -33,12 +34,16 @@ class Coverage:
     points: int
 
 
-def coverage(listed: ShallowNetwork | RegionsFolder, *, points: int = POINTS, seed: int = 0) -> Coverage | None:
+def coverage(
+    listed: ShallowNetwork | StoredNetwork | RegionsFolder, *, points: int = POINTS, seed: int = 0
+) -> Coverage | None:
     """The part of the domain's volume that a list covers; None where the domain has no finite volume, or too little.
 
     Points are drawn uniformly, and the interval is that of Clopper and Pearson (1934). Raises UsageError for a number
     of points that is none.
     """
+    if isinstance(listed, StoredNetwork):
+        listed = listed.folder
     if points < 1:
         raise UsageError(f"the number of points must be at least 1, got {points}")
     X = uniform_points(fit(listed.domain, listed.network.inputs), points, np.random.default_rng(seed))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from command_line import one_sentence, random_layers, run, run_json, write_onnx
 
+import relu_shallow as rs
 from relu_shallow.covering import coverage
 from relu_shallow.domain import Box, Polytope, WholeSpace
 from relu_shallow.network import from_layers
@@ -109,7 +110,7 @@ def half():
     return from_layers([(np.array([[1.0, 0.0]]), np.array([-0.5])), (np.eye(1), np.zeros(1))])
 
 
-def test_coverage_is_the_volume_that_listed_regions_fill():
+def test_coverage_is_the_volume_that_listed_regions_fill(tmp_path):
     part = shallow_network(enumerate_regions(half(), Box(0.0, 1.0), max_regions=1))
     found = coverage(part, points=40_000)
     assert found.low < 0.5 < found.high
@@ -117,6 +118,8 @@ def test_coverage_is_the_volume_that_listed_regions_fill():
     whole = coverage(shallow_network(enumerate_regions(half(), Box(0.0, 1.0))), points=1_000)
     assert (whole.fraction, whole.high) == (1.0, 1.0)
     assert 0.99 < whole.low < 1.0
+    stored = rs.convert_to_folder(half(), tmp_path / "a.regions", Box(0.0, 1.0), max_regions=1)
+    assert coverage(rs.open_regions(stored.path), points=1_000) == coverage(stored, points=1_000)
     triangle = Polytope([[-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]], [0.0, 0.0, 1.0])  # x, y >= 0, x + y <= 1
     found = coverage(shallow_network(enumerate_regions(half(), triangle, max_regions=1)), points=40_000)
     assert found.low < 0.75 < found.high  # where x <= 1/2
@@ -154,15 +157,11 @@ def test_what_is_no_pair_of_numbers_is_no_part(share):
 
 @pytest.mark.parametrize("share", [(0, 2), (3, 2)])
 def test_a_part_that_is_none_is_refused_from_python(model, tmp_path, share):
-    import relu_shallow as rs
-
     with pytest.raises(rs.ReluShallowError, match="part"):
         rs.convert_to_folder(model, tmp_path / "a.regions", Box(-1.0, 1.0), share=share)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_limit_beyond_all_numbers_is_refused(model):
-    import relu_shallow as rs
-
     with pytest.raises(rs.ReluShallowError, match="max_regions"):
         rs.convert(model, Box(-1.0, 1.0), max_regions=10**400)
