@@ -55,11 +55,12 @@ class Budget:
 
 @dataclass(eq=False)
 class Running:
-    """A task that someone runs: since when, what is shared with it, and how many workers it has cost."""
+    """A task that someone runs: since when and until when, what is shared with it, how many workers it has cost."""
 
     task: Task
     losses: int
     started: float
+    until: float
     live: Live = field(default_factory=Live)
 
 
@@ -82,8 +83,10 @@ def drive(
             seconds = STARVING if len(pending) + len(running) < width else engine.seconds
             most = int(max(min(engine.batch, budget.batch, budget.regions - finished), 1))
             task, losses = pending.pop()
-            entry = Running(task, losses, now)
-            allowance = Allowance(most, max(min(seconds, budget.deadline - now), 0.0))
+            entry = Running(task, losses, now, now + engine.seconds)
+            # a clock in the task would be a thread of its own, a tenth of a millisecond: those near are told in time
+            left = float("inf") if engine.near else max(min(seconds, budget.deadline - now), 0.0)
+            allowance = Allowance(most, left)
             future = engine.submit(task, allowance, entry.live)
             running[future] = entry
             future.add_done_callback(done.put)
@@ -151,7 +154,7 @@ def _next(done: SimpleQueue[Future[Result]], timeout: float) -> Future[Result] |
 
 
 def _ask_for_halves(running: dict[Future[Result], Running], width: int, now: float, stop: bool) -> None:
-    """Tells tasks to hand their frontier back: all of them to stop, or, for idle workers, those that run longest."""
+    """Tells tasks to hand their frontier back: all to stop, those whose time is up, for idle workers the oldest."""
     idle = width - len(running)
     for entry in running.values():  # in the order in which they started
         if stop:
@@ -159,3 +162,5 @@ def _ask_for_halves(running: dict[Future[Result], Running], width: int, now: flo
         elif idle > 0 and now - entry.started > EARLIEST_SPLIT:
             entry.live.control[0] = HAND_BACK
             idle -= 1
+        elif now > entry.until:
+            entry.live.control[0] = HAND_BACK

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -122,17 +123,26 @@ def search_task(problem: Problem, task: Task, allowance: Allowance, live: Live |
     of its arguments, but for where the clock, or `live`, draws the line between the two.
     """
     live = Live() if live is None else live
-    clock = Timer(allowance.seconds, live.control.__setitem__, (0, 1))
-    clock.daemon = True
-    if np.isfinite(allowance.seconds):
-        clock.start()
     began = time.thread_time()
-    try:
+    with _stopped_after(allowance.seconds, live):
         batches, rest = run(problem, task.nodes, allowance.regions, live.control, live.counters)
-    finally:
-        clock.cancel()
     found = joined(batches, problem.network)
     return Result(found, rest, live.counters, time.thread_time() - began)
+
+
+@contextmanager
+def _stopped_after(seconds: float, live: Live) -> Iterator[None]:
+    """A block whose search is told to stop after so many seconds, if ever."""
+    if not np.isfinite(seconds):
+        yield
+        return
+    clock = Timer(seconds, live.control.__setitem__, (0, 1))
+    clock.daemon = True
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.cancel()
 
 
 def listed_bytes(network: Network) -> int:
