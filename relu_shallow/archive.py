@@ -16,6 +16,7 @@ from relu_shallow.atomic import replacing
 from relu_shallow.errors import FormatError, ReluShallowError
 
 KEY = "relu_shallow"  # the only key of the file's metadata; its value is JSON
+FOLDER = ".regions"  # how folders of such files are called
 VERSION = 2  # of the layouts; a reader refuses any other
 
 

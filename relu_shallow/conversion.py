@@ -204,7 +204,8 @@ def _regions_that_fit(network: Network, max_regions: int | None, max_memory: flo
     held = memory_in_use()
     fit = int((max_memory - held) / table_bytes(network))
     if fit < 1:
-        raise UsageError(f"{max_memory:,.0f} bytes leave no room for regions: the program itself holds {held:,.0f}")
+        raise UsageError(f"{max_memory:,.0f} bytes leave no room for regions: the program itself holds {held:,.0f}; "
+                         "allow more")  # fmt: skip
     return fit if max_regions is None else min(fit, max_regions)
 
 

@@ -11,16 +11,15 @@ from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, contains, fit
 from relu_shallow.errors import UsageError
 from relu_shallow.network import Network, activation_patterns
 from relu_shallow.precision import LP_OPTIONS, surely_signed
-from relu_shallow.regions.charts import Chart
+from relu_shallow.regions.charts import input_chart
 from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
 from relu_shallow.regions.folder import RegionsFolder, as_keys, find
 from relu_shallow.regions.partition import pack
-from relu_shallow.shallow.stored import StoredNetwork
+from relu_shallow.shallow.stored import StoredNetwork, in_pieces
 from relu_shallow.shallow.table import ShallowNetwork
 
 POINTS = 10_000
 CONFIDENCE = 0.95
-CHUNK = 1 << 22  # pre-activations worked out at a time
 TRIES = 100  # points of the bounding box tried, at most, for each point of a polytope that is wanted
 
 
@@ -49,8 +48,8 @@ def coverage(
     X = uniform_points(fit(listed.domain, listed.network.inputs), points, np.random.default_rng(seed))
     if X is None:
         return None
-    step = max(CHUNK // max(listed.network.neurons, 1), 1)
-    hits = sum(int(_listed(listed, _patterns(listed.network, X[i : i + step])).sum()) for i in range(0, points, step))
+    pieces = in_pieces(points, listed.network.neurons)
+    hits = sum(int(_listed(listed, _patterns(listed.network, X[piece])).sum()) for piece in pieces)
     from scipy.stats import beta
 
     tail = (1 - CONFIDENCE) / 2
@@ -64,9 +63,7 @@ def _patterns(network: Network, X: Float[np.ndarray, "points inputs"]) -> UInt8[
     patterns = activation_patterns(network, X)
     unsure = np.flatnonzero(~surely_signed(network, X))
     if len(unsure):
-        n = network.inputs
-        whole = Chart(np.eye(n), np.zeros(n), np.eye(n + 1)[n], np.zeros((0, n)), np.zeros(0), np.zeros(0))
-        exactly = lay_out_exactly(network, WholeSpace(), whole)
+        exactly = lay_out_exactly(network, WholeSpace(), input_chart(network.inputs))
         for row in unsure:
             patterns[row] = exact_pattern(exactly, X[row])
     return pack(patterns)

@@ -20,6 +20,7 @@ from relu_shallow.network import Network, activation_patterns, switching
 from relu_shallow.precision import surely_signed
 from relu_shallow.regions.folder import RegionsFolder, as_keys, find
 from relu_shallow.regions.partition import ExactWitnesses, pack, unpack
+from relu_shallow.regions.search import by_number
 from relu_shallow.regions.shard import Shard, load_regions, map_regions
 from relu_shallow.shallow.build import build_table
 from relu_shallow.shallow.stored import StoredNetwork
@@ -82,8 +83,7 @@ def check_files(
             found.twice += _shared(folder, shard, keys)
         if not found.well_formed:
             break
-        exact = {row: point for row, key in enumerate(map(bytes, batch.bits)) if (point := batch.exact.get(key))} if (
-            batch.exact) else {}  # fmt: skip
+        exact = by_number(batch.exact, batch.bits)
         for begin in range(0, len(keys), PIECE):
             piece = slice(begin, min(begin + PIECE, len(keys)))
             _add(stored, batch.bits[piece], batch.witnesses[piece], _from(exact, piece), start + begin, found.closure,

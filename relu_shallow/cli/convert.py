@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from relu_shallow.regions.folder import RegionsFolder
     from relu_shallow.shallow.table import Completeness, ShallowNetwork
 
-FOLDER = ".regions"
 REQUIREMENTS = ("complete", "witnessed", "certified")
 
 
@@ -77,6 +76,7 @@ def command(
       relu-shallow convert model.onnx --domain box:-1,1 -o model.regions --resume
     """
     began = perf_counter()
+    from relu_shallow.archive import FOLDER
     from relu_shallow.atomic import check_apart
     from relu_shallow.cli.output import say
     from relu_shallow.domain_spec import parse_domain
@@ -192,6 +192,7 @@ def _check_choices(
     target: Path, proof: bool, resume: bool, share: tuple[int, int] | None, search: dict[str, Any]
 ) -> None:
     """Raises, before any work, where options do not go together."""
+    from relu_shallow.archive import FOLDER
     from relu_shallow.atomic import check_writable
     from relu_shallow.errors import UsageError
 

@@ -24,7 +24,8 @@ def command(parts: tuple[str, ...], out: str, as_json: bool) -> None:
       relu-shallow merge part-*.regions -o model.regions
     """
     began = perf_counter()
-    from relu_shallow.cli.convert import FOLDER, describe_folder
+    from relu_shallow.archive import FOLDER
+    from relu_shallow.cli.convert import describe_folder
     from relu_shallow.cli.output import count, print_json
     from relu_shallow.errors import UsageError
     from relu_shallow.regions.gathering import merge_folders

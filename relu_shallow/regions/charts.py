@@ -73,6 +73,11 @@ def box_chart(box: Box) -> Chart:
     return Chart(M, middle, _constant(len(free)), np.zeros((0, len(free))), np.zeros(0), np.zeros(0))
 
 
+def input_chart(n: int) -> Chart:
+    """The inputs themselves as coordinates, though not within a unit box: for exact arithmetic at points."""
+    return Chart(np.eye(n), np.zeros(n), _constant(n), np.zeros((0, n)), np.zeros(0), np.zeros(0))
+
+
 def natural_radius(network: Network) -> float:
     """R: about the distance of the first layer's farther hyperplanes, so that most vertices lie inside."""
     W, b = dense(network.affine[0].W), network.affine[0].b

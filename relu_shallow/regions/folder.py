@@ -27,11 +27,10 @@ from relu_shallow.lp.kernel import LPS, PIVOTS
 from relu_shallow.network import Network
 from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.kernel import COUNTERS
-from relu_shallow.regions.partition import Certificate, Effort, Level
+from relu_shallow.regions.partition import Certificate, Effort, Level, packed_width
 from relu_shallow.regions.search import certificate_of, level_of
 from relu_shallow.regions.shard import Shard, map_regions, read_shard
 
-ENDING = ".regions"
 ABOUT, FINISHED = "about.safetensors", "merged.safetensors"
 SHARDS, REGIONS = "shard-*.safetensors", "region-*.safetensors"
 TASKS = 1  # the version of how a subtree is written; another cannot be gone on with
@@ -250,7 +249,7 @@ def _folder(
     level = level_of(certificate, complete=complete, certify=about.certify)
     effort = Effort(int(counters[LPS]), int(counters[PIVOTS]), seconds)
     for shard in shards:
-        if shard.regions and len(shard.first) != max(-(-about.network.neurons // 8), 1):
+        if shard.regions and len(shard.first) != packed_width(about.network.neurons):
             raise damaged(shard.path, "its patterns are not those of the network")
     ordered = tuple(sorted(shards, key=lambda shard: (shard.first, shard.path.name)))
     return RegionsFolder(path, about.network, about.domain, ordered, level, certificate, effort, unfinished,

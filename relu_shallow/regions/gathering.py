@@ -30,7 +30,7 @@ from relu_shallow.regions.journal import writing
 from relu_shallow.regions.kernel import COUNTERS, EXACT, OPEN
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import first_of_each
-from relu_shallow.regions.shard import MERGED, Shard, exact_points, map_regions, write_shard
+from relu_shallow.regions.shard import MERGED, Shard, exact_points, load_regions, map_regions, write_shard
 from relu_shallow.regions.task import Batch, joined, regions_within
 
 DO_NOT_FIT = (
@@ -45,15 +45,15 @@ def finish(path: Path, about: About) -> RegionsFolder:
     folder = open_folder(path)
     if folder.complete or folder.unfinished or about.share[1] > 1:
         return folder
-    key, number, total = about.key, 0, 0
+    total = 0
     for abandoned in path.glob(REGIONS):
         abandoned.unlink()
     counters = np.sum([shard.counters for shard in folder.shards], axis=0)
     nothing = np.zeros(COUNTERS, np.int64)
     for number, batch in enumerate(_merged(folder)):
-        write_shard(_region_file(path, number), key, MERGED, _measured(folder, batch), [], [], nothing, 0.0)
+        write_shard(_region_file(path, number), about.key, MERGED, _measured(folder, batch), [], [], nothing, 0.0)
         total += len(batch.bits)
-    _close(path, key, total, counters, folder.effort.seconds)
+    _close(path, about.key, total, counters, folder.effort.seconds)
     return open_folder(path)
 
 
@@ -156,10 +156,9 @@ def _merged(folder: RegionsFolder) -> Iterator[Batch]:
         parts = []
         for shard in sorted(active, key=lambda shard: shard.chart):
             if shard.path not in maps:
-                maps[shard.path], exact[shard.path] = (
-                    map_regions(shard, folder.network),
-                    exact_points(shard, folder.network),
-                )
+                load_regions(shard, folder.network)  # unaltered, before it goes into files with hashes of their own
+                maps[shard.path] = map_regions(shard, folder.network)
+                exact[shard.path] = exact_points(shard, folder.network)
             parts.append(_between(maps[shard.path], exact[shard.path], low, high))
         ready.append(first_of_each(parts))
         if sum(len(batch.bits) for batch in ready) >= full:

@@ -89,6 +89,11 @@ def pack(patterns: Bool[np.ndarray, "regions neurons"]) -> UInt8[np.ndarray, "re
     return packed if packed.shape[1] else np.zeros((len(patterns), 1), dtype=np.uint8)
 
 
+def packed_width(neurons: int) -> int:
+    """The bytes of a packed pattern."""
+    return max(-(-neurons // 8), 1)
+
+
 def unpack(bits: UInt8[np.ndarray, "regions bytes"], neurons: int) -> Bool[np.ndarray, "regions neurons"]:
     """The inverse of `pack`."""
     return np.unpackbits(bits, axis=1, count=max(neurons, 1)).astype(bool)[:, :neurons]

@@ -16,7 +16,7 @@ from relu_shallow.lp.exact import deepest_point
 from relu_shallow.network import Network, dense, stacked, switching
 from relu_shallow.precision import search_limits
 from relu_shallow.regions.ball import ball_radii
-from relu_shallow.regions.charts import Chart
+from relu_shallow.regions.charts import input_chart
 from relu_shallow.regions.exact import ExactProblem, cell_rows, lay_out_exactly
 from relu_shallow.regions.partition import unpack
 
@@ -45,10 +45,7 @@ def inscribed_radii(
     radii = ball_radii(columns, *stacked(network), bits, witnesses, -rows, constants, limits, GROWTH, WIDENINGS)
     thin = np.flatnonzero(~(radii > 0))
     if len(thin):
-        n = network.inputs
-        none = np.zeros(0)
-        inputs = Chart(np.eye(n), np.zeros(n), np.eye(n + 1)[n], np.zeros((0, n)), none, none)
-        problem = lay_out_exactly(network, domain, inputs)
+        problem = lay_out_exactly(network, domain, input_chart(network.inputs))
         for region in thin:
             x = exact.get(bits[region].tobytes()) or tuple(map(Fraction, witnesses[region].tolist()))
             flags = unpack(bits[region : region + 1], network.neurons)[0] + CUT * switching(network)

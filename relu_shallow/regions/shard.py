@@ -36,6 +36,8 @@ from relu_shallow.layout import (
 )
 from relu_shallow.network import Network
 from relu_shallow.regions.kernel import COUNTERS
+from relu_shallow.regions.partition import packed_width
+from relu_shallow.regions.search import by_number
 from relu_shallow.regions.task import Batch, Node
 
 MERGED = -1  # the chart of regions gathered from several
@@ -78,9 +80,8 @@ def write_shard(
     rest: Sequence[Node],
     counters: Int[np.ndarray, " counters"],
     seconds: float,
-) -> Shard:
+) -> None:
     """Writes one file of the folder that `key` stands for; raises OutputError."""
-    names = tuple(name_of(chart, node) for node in rest)
     arrays = {"bits": found.bits, "witnesses": found.witnesses, "radii": found.radii, **_put_nodes(rest)}
     about = {
         "kind": KIND,
@@ -90,13 +91,12 @@ def write_shard(
         "first": found.bits[:1].tobytes().hex(),
         "last": found.bits[-1:].tobytes().hex(),
         "tasks": list(tasks),
-        "rest": list(names),
+        "rest": [name_of(chart, node) for node in rest],
         "counters": counters.tolist(),
         "seconds": seconds,
-        "exact_witnesses": put_exact_witnesses(_numbered(found)),
+        "exact_witnesses": put_exact_witnesses(by_number(found.exact, found.bits)),
     }
     write_archive(path, arrays, about)
-    return _shard(path, about)
 
 
 def read_shard(path: Path, key: str) -> Shard:
@@ -118,8 +118,7 @@ def load_regions(shard: Shard, network: Network) -> Batch:
     """The regions of a file; raises FormatError unless they are unaltered and fit the network."""
     arrays, about = read_archive(shard.path)
     try:
-        wide = max(-(-network.neurons // 8), 1)
-        bits = get_array(arrays, "bits", (shard.regions, wide), np.uint8)
+        bits = get_array(arrays, "bits", (shard.regions, packed_width(network.neurons)), np.uint8)
         witnesses = get_floats(arrays, "witnesses", (shard.regions, network.inputs))
         radii = get_array(arrays, "radii", (shard.regions,), np.float64)
         points = get_exact_witnesses(about, shard.regions, network.inputs)
@@ -147,9 +146,8 @@ def load_nodes(shard: Shard, neurons: int, d: int, rows: int) -> list[Node]:
 def map_regions(shard: Shard, network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(patterns, witnesses, radii) of a file, left on the disk until they are looked at; raises FormatError."""
     header = read_header(shard.path)
-    wide = max(-(-network.neurons // 8), 1)
     wanted: dict[str, tuple[np.dtype[Any], str, tuple[int, ...]]] = {
-        "bits": (np.dtype(np.uint8), "U8", (shard.regions, wide)),
+        "bits": (np.dtype(np.uint8), "U8", (shard.regions, packed_width(network.neurons))),
         "witnesses": (np.dtype(np.float64), "F64", (shard.regions, network.inputs)),
         "radii": (np.dtype(np.float64), "F64", (shard.regions,)),
     }
@@ -174,12 +172,6 @@ def map_regions(shard: Shard, network: Network) -> tuple[np.ndarray, np.ndarray,
 def exact_points(shard: Shard, network: Network) -> dict[int, tuple[Fraction, ...]]:
     """The rational witnesses of a file, by row."""
     return get_exact_witnesses(read_metadata(shard.path) or {}, shard.regions, network.inputs)
-
-
-def _numbered(found: Batch) -> dict[int, tuple[Fraction, ...]]:
-    if not found.exact:
-        return {}
-    return {number: found.exact[row] for number, row in enumerate(map(bytes, found.bits)) if row in found.exact}
 
 
 def _put_nodes(nodes: Sequence[Node]) -> dict[str, np.ndarray]:

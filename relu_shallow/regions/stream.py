@@ -56,7 +56,7 @@ def stream_regions(
         batch = max(batch, FEWEST)
     elif batch < FEWEST:
         raise UsageError(f"{max_memory:,.0f} bytes leave too little room for a search: the program itself holds "
-                         f"{memory_in_use():,.0f}")  # fmt: skip
+                         f"{memory_in_use():,.0f}; allow more")  # fmt: skip
     own = share_of(search, share)
     charts = charts_key([problem.source for problem in search.problems])
     about = About(network, domain, certify, own.start, own.elsewhere, share, charts)

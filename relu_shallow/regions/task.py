@@ -34,7 +34,7 @@ from relu_shallow.regions.exact import (
     strictly_inside,
 )
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
-from relu_shallow.regions.partition import pack, sort_order
+from relu_shallow.regions.partition import pack, packed_width, sort_order
 
 OPEN_NODES = 256  # undecided nodes that one call of the kernel may hand back
 
@@ -147,7 +147,7 @@ def _stopped_after(seconds: float, live: Live) -> Iterator[None]:
 
 def listed_bytes(network: Network) -> int:
     """The bytes of a region in a list: its packed pattern, its witness and its radius."""
-    return max(-(-network.neurons // 8), 1) + 8 * (network.inputs + 1)
+    return packed_width(network.neurons) + 8 * (network.inputs + 1)
 
 
 def regions_within(network: Network, room: float) -> float:
@@ -159,7 +159,7 @@ def joined(batches: Sequence[Batch], network: Network) -> Batch:
     """All batches, each sorted, as one."""
     batches = [batch for batch in batches if len(batch.bits)]
     if not batches:
-        return Batch(np.zeros((0, max(-(-network.neurons // 8), 1)), np.uint8), np.zeros((0, network.inputs)),
+        return Batch(np.zeros((0, packed_width(network.neurons)), np.uint8), np.zeros((0, network.inputs)),
                      np.zeros(0), {})  # fmt: skip
     bits = np.concatenate([batch.bits for batch in batches])
     witnesses = np.concatenate([batch.witnesses for batch in batches])

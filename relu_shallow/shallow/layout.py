@@ -25,7 +25,7 @@ from relu_shallow.layout import (
     put_network,
 )
 from relu_shallow.network import Network
-from relu_shallow.regions.partition import LEVELS, Certificate, Effort, pack, unpack
+from relu_shallow.regions.partition import LEVELS, Certificate, Effort, pack, packed_width, unpack
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import Trie
 
@@ -88,7 +88,7 @@ def _put_table(arrays: dict[str, np.ndarray], prefix: str, table: Table, network
 def _get_table(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Network) -> Table:
     own = about.get("network") if isinstance(about, dict) else None
     network = whole if own is None else get_network(arrays, f"{prefix}.network", own)
-    bits = get_array(arrays, f"{prefix}.bits", (None, max(-(-network.neurons // 8), 1)), np.uint8)
+    bits = get_array(arrays, f"{prefix}.bits", (None, packed_width(network.neurons)), np.uint8)
     regions = len(bits)
     if not np.array_equal(pack(unpack(bits, network.neurons)), bits):
         raise FormatError(f"{prefix}.bits sets bits beyond those of its {network.neurons} neurons")

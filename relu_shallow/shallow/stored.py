@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from relu_shallow.archive import FOLDER
 from relu_shallow.domain import Domain, describe
 from relu_shallow.network import Network, activation_patterns
 from relu_shallow.precision import surely_signed
-from relu_shallow.regions.partition import Partition, pack
+from relu_shallow.regions.partition import Partition, pack, packed_width
 from relu_shallow.shallow.build import region_maps
 from relu_shallow.shallow.store import is_shallow_file, load_shallow
 from relu_shallow.shallow.table import (
@@ -95,7 +96,7 @@ class StoredNetwork:
         """The packed patterns of regions, by their numbers."""
         from relu_shallow.regions.shard import map_regions
 
-        bits = np.empty((len(region), max(-(-self.network.neurons // 8), 1)), np.uint8)
+        bits = np.empty((len(region), packed_width(self.network.neurons)), np.uint8)
         for shard, here, rows in self._by_file(region):
             bits[here] = map_regions(shard, self.network)[0][rows]
         return bits
@@ -104,7 +105,7 @@ class StoredNetwork:
         """Regions, by their numbers, with their witnesses and radii, as a partial list of their own."""
         from relu_shallow.regions.shard import exact_points, map_regions
 
-        bits, radii = np.empty((len(region), max(-(-self.network.neurons // 8), 1)), np.uint8), np.empty(len(region))
+        bits, radii = np.empty((len(region), packed_width(self.network.neurons)), np.uint8), np.empty(len(region))
         witnesses = np.empty((len(region), self.network.inputs))
         exact: dict[int, tuple[Fraction, ...]] = {}
         for shard, here, rows in self._by_file(region):
@@ -169,9 +170,9 @@ def is_regions(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder of regions, or is named as one."""
     if not Path(path).is_dir():
         return False
-    from relu_shallow.regions.folder import ENDING, is_folder
+    from relu_shallow.regions.folder import is_folder
 
-    return is_folder(path) or Path(path).suffix == ENDING
+    return is_folder(path) or Path(path).suffix == FOLDER
 
 
 def is_converted(path: str | os.PathLike[str]) -> bool:

@@ -207,13 +207,21 @@ def test_a_folder_of_one_region_is_complete_only_when_that_is_there(tmp_path, mo
     assert (folder.regions, folder.complete, folder.level) == (1, True, "certified")
 
 
-def test_a_file_altered_before_charts_are_merged_is_noticed_then(tmp_path):
+def test_a_file_altered_before_charts_are_merged_is_noticed_then(tmp_path, monkeypatch):
+    """All is searched, so that nothing but the merge reads the file again."""
+
+    def killed(*words):
+        raise KeyboardInterrupt
+
     path = tmp_path / "a.regions"
-    first = stream_regions(NETWORK, WholeSpace(), path, max_regions=300)
-    assert first.unfinished
-    content = bytearray(first.shards[0].path.read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(gathering, "_close", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stream_regions(NETWORK, WholeSpace(), path)
+    shard = next(shard for shard in open_folder(path).shards if shard.regions and not shard.rest)
+    content = bytearray(shard.path.read_bytes())
     content[-3] ^= 1
-    first.shards[0].path.write_bytes(content)
+    shard.path.write_bytes(content)
     with pytest.raises(FormatError, match="does not match its hash"):
         stream_regions(NETWORK, WholeSpace(), path, resume=True)
     assert not open_folder(path).complete
