@@ -2,6 +2,7 @@
 
     python scripts/bench.py --quick        about a minute
     python scripts/bench.py --write        everything but the cases of --large, into docs/benchmarks.md
+    python scripts/bench.py --part threads what a second thread brings
     python scripts/bench.py --part limit   how far above the machine's limit the cases are
     python scripts/bench.py --part growth  time per region from a thousand regions to ten million
     python scripts/bench.py --large        the cases of ten and a hundred million regions, minutes each
@@ -14,19 +15,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from benchmark.cases import CASES, LARGE, QUICK, ROOT, MissingData, plane_network
 from benchmark.growth import HALF_WIDTHS, HALF_WIDTHS_QUICK, Point, count, grow
 from benchmark.growth import draw as draw_growth
-from benchmark.limit import Limit, limit_of
+from benchmark.limit import limit_of
 from benchmark.measure import Rows, Settings, measure_all, python_with_relucent
-from benchmark.report import draw, growth_section, large_section, limit_section, page, surroundings
+from benchmark.problem import Problem
+from benchmark.report import draw, growth_section, large_section, limit_section, page, surroundings, threads_section
 from benchmark.start import measure_start
 from benchmark.systems import SYSTEMS
+from benchmark.threads import threads_of
 
-PARTS = ("cases", "limit", "growth", "neurons", "start")
+T = TypeVar("T")
+PARTS = ("cases", "threads", "limit", "growth", "neurons", "start")
 NEURONS = (2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 36, 40)
 NEURONS_QUICK = (4, 12)
 LIMIT, LIMIT_QUICK = 60.0, 2.0  # seconds after which a run stops
@@ -46,12 +51,13 @@ def main() -> None:
     say(about)
     names = given.case or (QUICK if given.quick else CASES)
     tables = _cases(names, settings) if "cases" in parts else {}
-    limits = _limits(names, settings) if "limit" in parts else {}
+    threads = _each(names, threads_of, settings) if "threads" in parts else {}
+    limits = _each(names, limit_of, settings) if "limit" in parts else {}
     points = _growth(HALF_WIDTHS_QUICK if given.quick else HALF_WIDTHS) if "growth" in parts else []
     large = _large() if given.large else {}
     neurons = _neurons(NEURONS_QUICK if given.quick else NEURONS, settings) if "neurons" in parts else {}
     start = measure_start(settings.rounds, not given.quick, say) if "start" in parts else []
-    sections = [limit_section(limits), large_section(large), growth_section(points)]
+    sections = [threads_section(threads), limit_section(limits), large_section(large), growth_section(points)]
     text = page(tables, neurons, start, settings, about, sections)
     print(text)
     if given.write:
@@ -79,16 +85,18 @@ def _cases(names: Iterable[str], settings: Settings) -> dict[str, Rows | str]:
     return tables
 
 
-def _limits(names: Iterable[str], settings: Settings) -> dict[str, Limit | str]:
-    """How far above the limit each case is, or the reason why it is left out."""
-    limits: dict[str, Limit | str] = {}
+def _each(
+    names: Iterable[str], measure: Callable[[Problem, Settings], T], settings: Settings
+) -> dict[str, T | str]:
+    """What is measured of each case, or the reason why it is left out."""
+    measured: dict[str, T | str] = {}
     for name in names:
-        say(f"the limit of {CASES[name].title}")
+        say(f"{measure.__name__.replace('_', ' ')} {CASES[name].title}")
         try:
-            limits[name] = limit_of(CASES[name].problem(), settings)
+            measured[name] = measure(CASES[name].problem(), settings)
         except MissingData as missing:
-            limits[name] = str(missing)
-    return limits
+            measured[name] = str(missing)
+    return measured
 
 
 def _growth(half_widths: tuple[float, ...]) -> list[Point]:

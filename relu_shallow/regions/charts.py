@@ -44,7 +44,9 @@ class Chart:
 
     def to_input(self, Y: Float[np.ndarray, "points d"]) -> Float[np.ndarray, "points n"]:
         """Input points of chart points (with t > 0)."""
-        return (Y @ self.M.T + self.v) / (Y @ self.e[:-1] + self.e[-1])[:, None]
+        # not by BLAS, whose own threads go on spinning for a while and take a core from the threads of the search
+        t = np.einsum("pk,k->p", Y, self.e[:-1]) + self.e[-1]
+        return (np.einsum("pk,nk->pn", Y, self.M) + self.v) / t[:, None]
 
 
 def charts_of(network: Network, domain: Domain) -> tuple[Chart, ...]:

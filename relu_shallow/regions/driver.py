@@ -17,7 +17,8 @@ from relu_shallow.regions.kernel import REGIONS
 from relu_shallow.regions.task import Allowance, Live, Node, Result, Task
 
 GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
-EARLIEST_SPLIT = 0.002  # seconds a task runs before an idle worker may ask for half of it
+EARLIEST_SPLIT = 0.0005  # seconds a task runs before an idle worker may ask for half of it
+FIRST = 64  # regions of the first task where there are fewer tasks than workers: it is split at once
 STARVING = 0.05  # seconds of a task while there are fewer tasks than workers, so that they split soon
 HAND_BACK, STOP = 1, 2  # what `Live.control` tells a task: to hand back its frontier, since others wait or all ends
 MOST_LOSSES = 5  # workers lost over one task before the task is to blame
@@ -82,6 +83,7 @@ def drive(
         while pending and len(running) < width and not (begun and _spent(budget, finished, now)):
             seconds = STARVING if len(pending) + len(running) < width else engine.seconds
             most = int(max(min(engine.batch, budget.batch, budget.regions - finished), 1))
+            most = most if begun or len(pending) >= width else min(most, FIRST)
             task, losses = pending.pop()
             entry = Running(task, losses, now, now + engine.seconds)
             # a clock in the task would be a thread of its own, a tenth of a millisecond: those near are told in time

@@ -20,8 +20,9 @@ from numba import njit
 
 from benchmark.measure import Settings
 from benchmark.problem import Problem
+from benchmark.systems import domain_of
 from relu_shallow.compilation import ensure_compiled
-from relu_shallow.domain import Box, Domain, WholeSpace
+from relu_shallow.domain import Domain
 from relu_shallow.network import Network, from_layers
 from relu_shallow.regions.partition import Partition, unpack
 from relu_shallow.regions.search import enumerate_regions
@@ -55,7 +56,7 @@ class Limit:
 def limit_of(problem: Problem, settings: Settings) -> Limit | str:
     """The limit and the search by turns in this process, the best of the rounds of each; one thread."""
     network = from_layers(problem.layers)
-    domain = Box(problem.lo, problem.hi) if problem.bounded else WholeSpace()
+    domain = domain_of(problem)
     ensure_compiled(lambda message: None, bounded=problem.bounded)  # noqa: ARG005
     searched, updated, written = [], [], []
     for _ in range(settings.rounds):

@@ -16,6 +16,7 @@ from benchmark.limit import Limit
 from benchmark.measure import Row, Rows, Settings
 from benchmark.start import Start
 from benchmark.systems import SYSTEMS
+from benchmark.threads import PAIRS, TARGET, Threads
 
 BASELINE = "straightforward"
 UNCERTIFIED = "uncertified"
@@ -80,6 +81,12 @@ def surroundings(command: str, settings: Settings) -> str:
 
 
 TRIED = Path(__file__).with_name("tried.md")  # written by hand
+THREADS = f"""\
+## Two threads
+
+One and two threads by turns, {PAIRS} times or more, in one process and with the libraries' own threads as they come:
+medians, the ratio that of pairs of runs. *Cores busy* is the processor time of the run on two threads over its seconds;
+what is missing to 2 is waiting, whatever other programs do. Every benchmark network of more than 100,000 regions."""
 LIMIT = """\
 ## The limit
 
@@ -88,6 +95,18 @@ changes the affine map of each layer above its own, the output's among them, by 
 2 (d + 1) x width flops (d + 1: the coordinates and the constant); and its packed pattern, witness and radius are
 written. Both are measured as plain compiled loops over the very list, in the same process as the search, by turns, one
 thread, in processor time, the best of the rounds. Not in the limit: finding out which regions there are."""
+
+
+def threads_section(measured: dict[str, Threads | str]) -> str:
+    """A line for each case of enough regions."""
+    lines = [
+        [CASES[name].title, f"{row.regions:,}", seconds(row.one), seconds(row.two), f"{row.times:.2f}",
+         f"{row.busy:.2f}", "met" if row.met else "**missed**"]
+        for name, row in measured.items() if not isinstance(row, str)
+    ]  # fmt: skip
+    head = ["network", "regions", "one thread", "two threads", "times the rate", "cores busy",
+            f"at least {TARGET}"]  # fmt: skip
+    return f"{THREADS}\n\n{_markdown(head, lines)}" if lines else ""
 
 
 def limit_section(limits: dict[str, Limit | str]) -> str:

@@ -11,10 +11,14 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.problem import Layers, Problem, on_unit_box
+
+if TYPE_CHECKING:
+    from relu_shallow.domain import Domain
 
 ALL_PATTERNS_UP_TO = 16  # neurons
 
@@ -51,7 +55,7 @@ def kernel(problem: Problem, limit: float, workers: int = 1, *, certify: bool = 
     from relu_shallow.network import from_layers
     from relu_shallow.regions.search import enumerate_regions
 
-    network, domain = from_layers(problem.layers), _domain(problem)
+    network, domain = from_layers(problem.layers), domain_of(problem)
     ensure_compiled(lambda message: None, bounded=problem.bounded)  # noqa: ARG005
     return lambda: _outcome(enumerate_regions(network, domain, workers=workers, time_limit=limit, certify=certify))
 
@@ -73,7 +77,7 @@ def straightforward(problem: Problem, limit: float) -> Run:
     from relu_shallow.network import from_layers
     from relu_shallow.regions.plain import enumerate_plain
 
-    network, domain = from_layers(problem.layers), _domain(problem)
+    network, domain = from_layers(problem.layers), domain_of(problem)
     return lambda: _outcome(enumerate_plain(network, domain, BACKENDS["highs"], time_limit=limit))
 
 
@@ -156,7 +160,9 @@ def _half_spaces(layers: Layers, pattern: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.concatenate(rows), np.concatenate(shifts)
 
 
-def _domain(problem: Problem):
+def domain_of(problem: Problem) -> Domain:
+    """The box of a problem, or the whole space."""
+    """The box of a problem, or the whole space."""
     from relu_shallow.domain import Box, WholeSpace
 
     return Box(problem.lo, problem.hi) if problem.bounded else WholeSpace()
