@@ -1,14 +1,16 @@
-"""What a second thread brings: one and two threads by turns in one process, whose libraries have threads of their own.
+"""What a second thread brings: one thread, two threads, and two processes that share nothing, by turns.
 
-The seconds of other programs on the machine fall on single runs, so the ratio is the median over pairs of runs that
-follow each other. `busy` is the processor time of the run on two threads over its seconds: below two by what the
-threads wait for work, for each other and for the interpreter, whatever else the machine does.
+The processes are the control: what they do not gain over one of them, the machine does not give. `busy` is the
+processor time of the run on two threads over its seconds: below two by what the threads wait for work, for each other
+and for the interpreter, whatever else the machine does.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from statistics import median
 
 from benchmark.measure import Settings
@@ -20,39 +22,53 @@ from relu_shallow.regions.search import enumerate_regions
 
 TARGET = 1.8  # times the rate of one thread
 REGIONS = 100_000  # of the networks it is a target for
-PAIRS = 9
+ROUNDS = 9
 
 
 @dataclass(frozen=True)
 class Threads:
-    """Regions; medians of seconds on one and on two threads, of the ratio over pairs of runs, and of busy cores."""
+    """Regions, and medians over rounds: seconds on one and two threads, ratio of rates, that of processes, cores."""
 
     regions: int
     one: float
     two: float
     times: float
+    processes: float
     busy: float
-
-    @property
-    def met(self) -> bool:
-        """Whether the target, where it is one for so many regions, is reached."""
-        return self.times >= TARGET
 
 
 def threads_of(problem: Problem, settings: Settings) -> Threads | str:
-    """Pairs of complete searches after imports and compilation; a few words for a network with too few regions."""
+    """Rounds of complete searches after imports and compilation; a few words for a network with too few regions."""
     network, domain = from_layers(problem.layers), domain_of(problem)
     ensure_compiled(lambda message: None, bounded=problem.bounded)  # noqa: ARG005
-    found = enumerate_regions(network, domain, workers=2, max_regions=REGIONS)
-    if found.complete:
+    if enumerate_regions(network, domain, workers=2, max_regions=REGIONS).complete:
         return "fewer than 100,000 regions"
-    runs: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
-    regions = 0
-    for _ in range(max(PAIRS, settings.rounds)):
-        for workers, done in runs.items():
-            worked, began = time.process_time(), time.perf_counter()
-            regions = enumerate_regions(network, domain, workers=workers).regions
-            done.append((time.perf_counter() - began, time.process_time() - worked))
-    times = [one[0] / two[0] for one, two in zip(runs[1], runs[2], strict=True)]
-    return Threads(regions, median(run[0] for run in runs[1]), median(run[0] for run in runs[2]), median(times),
-                   median(worked / took for took, worked in runs[2]))  # fmt: skip
+    context = get_context("spawn")
+    pipes = [context.Pipe() for _ in range(2)]
+    for _, far in pipes:
+        context.Process(target=_serve, args=(problem, far), daemon=True).start()
+    first, second = (near for near, _ in pipes)
+    rounds = []
+    for _ in range(max(ROUNDS, settings.rounds)):
+        [(regions, one, _)] = _run([first], 1)
+        both = max(seconds for _, seconds, _ in _run([first, second], 1))
+        [(_, two, worked)] = _run([first], 2)
+        rounds.append((one, two, one / two, 2 * one / both, worked / two))
+    first.send(0), second.send(0)
+    return Threads(regions, *(median(column) for column in zip(*rounds, strict=True)))
+
+
+def _run(pipes: list[Connection], workers: int) -> list[tuple[int, float, float]]:
+    for pipe in pipes:
+        pipe.send(workers)
+    return [pipe.recv() for pipe in pipes]
+
+
+def _serve(problem: Problem, pipe: Connection) -> None:
+    """Searches with as many threads as it is told, until that is none; answers (regions, seconds, processor time)."""
+    network, domain = from_layers(problem.layers), domain_of(problem)
+    enumerate_regions(network, domain, workers=2, max_regions=1)
+    while workers := pipe.recv():
+        worked, began = time.process_time(), time.perf_counter()
+        regions = enumerate_regions(network, domain, workers=workers).regions
+        pipe.send((regions, time.perf_counter() - began, time.process_time() - worked))
