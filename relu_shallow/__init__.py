@@ -12,6 +12,7 @@ witness                 a point inside a region
 inscribed radius        the radius of the largest ball inside a region
 stable / cut neuron     has one sign on a cell / takes both
 domain                  where regions are looked for: the whole space, a box, a polytope
+slice                   an affine subspace x = M u + v; on one the network is a function of the few coordinates u
 head                    a final softmax, sigmoid or tanh, kept apart; values are before it
 background              the rows that stand for "feature absent" in Shapley values
 gap                     sum of attributions minus (prediction - mean prediction over the background)
@@ -38,13 +39,15 @@ if TYPE_CHECKING:
     from relu_shallow.shallow.store import load_shallow, save_shallow
     from relu_shallow.shallow.stored import StoredNetwork, open_regions
     from relu_shallow.shallow.table import ShallowNetwork
+    from relu_shallow.slices import Subspace, line, plane
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Box": "domain", "Polytope": "domain", "WholeSpace": "domain", "ball": "domain", "bounding_box": "domain",
     "Estimate": "estimation", "LiteralNetwork": "shallow.literal", "Network": "network", "ReluShallowError": "errors",
-    "ShallowNetwork": "shallow.table", "Verification": "certify", "convert": "conversion",
+    "ShallowNetwork": "shallow.table", "Subspace": "slices", "line": "slices", "plane": "slices",
+    "Verification": "certify", "convert": "conversion",
     "convert_to_folder": "conversion", "Coverage": "covering", "coverage": "covering",
     "estimate": "estimation", "merge_folders": "regions.gathering",
     "RegionsFolder": "regions.folder",
@@ -65,6 +68,7 @@ __all__ = [
     "ReluShallowError",
     "ShallowNetwork",
     "StoredNetwork",
+    "Subspace",
     "Verification",
     "WholeSpace",
     "__version__",
@@ -76,10 +80,12 @@ __all__ = [
     "estimate",
     "explain",
     "from_layers",
+    "line",
     "load_network",
     "load_shallow",
     "merge_folders",
     "open_regions",
+    "plane",
     "save_shallow",
     "verify",
 ]

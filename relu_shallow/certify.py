@@ -15,7 +15,7 @@ from relu_shallow.checks.counting import general_position_count
 from relu_shallow.checks.equality import equal_at, places_to_compare
 from relu_shallow.checks.lists import is_sorted_and_unique, missing_patterns, proper_trie
 from relu_shallow.checks.on_disk import check_folder
-from relu_shallow.checks.originals import other_file, same_names, same_network
+from relu_shallow.checks.originals import equal_on_slice, on_its_slice, other_file, same_names, same_network
 from relu_shallow.checks.record import Check, level_claimed, settled
 from relu_shallow.checks.regions import check_regions
 from relu_shallow.checks.volumes import check_volumes
@@ -83,12 +83,15 @@ def verify(
     if model is not None:
         from relu_shallow.load import load_network
 
-        deep = load_network(model)
+        given = load_network(model)
+        deep = on_its_slice(shallow.network, given)
         checks.append(same_network(shallow.network, deep))
-        checks += same_names(shallow.network, deep)
-        left_out += other_file(shallow.network, deep)
+        checks += same_names(shallow.network, given)
+        left_out += other_file(shallow.network, given)
         if (deep.inputs, deep.outputs) != (shallow.network.inputs, shallow.network.outputs):
             return Verification(tuple(checks), ("all else: the model has another number of inputs or outputs",))
+        if deep is not given:
+            checks.append(equal_on_slice(shallow.network, given, _on_slice(shallow, points, rng)))
     rows = None if data is None else as_points(data, deep.inputs)
     if isinstance(shallow, StoredNetwork):
         checks += check_folder(
@@ -112,6 +115,19 @@ def verify(
             checks.append(_sampled_points_are_listed(table, shallow, points, rng))
     _counts(shallow, checks, left_out)
     return Verification(tuple(checks), tuple(left_out))
+
+
+def _on_slice(shallow: ShallowNetwork | StoredNetwork, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Points of a slice's domain: witnesses and, in a box, as many anywhere."""
+    chosen = rng.choice(shallow.regions, min(shallow.regions, points), replace=False)
+    if isinstance(shallow, StoredNetwork):
+        found = shallow.partition_of(np.sort(chosen)).witnesses
+    else:
+        found = np.concatenate([table.witnesses for table in shallow.tables])[chosen]
+    domain = fit(shallow.domain, shallow.network.inputs)
+    if not isinstance(domain, Box):
+        return found
+    return np.concatenate([found, rng.uniform(domain.lo, domain.hi, (points, len(domain.lo)))])
 
 
 def _structure(table: Table) -> Iterator[Check]:

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from relu_shallow.compilation import ensure_compiled
-from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
+from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.load import load_network
 from relu_shallow.machine import memory_in_use, usable_cores
@@ -23,6 +23,7 @@ from relu_shallow.regions.stream import stream_regions
 from relu_shallow.regions.task import listed_bytes
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.slices import Subspace, on_slice
 
 MANY = 1 << 62  # more than any count
 COPIES = 3.1  # measured: the peak of a conversion in multiples of its list and table
@@ -40,7 +41,7 @@ class Seconds:
 
 def convert(
     model: Any,
-    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    domain: Domain | Subspace = WholeSpace(),  # noqa: B008 (immutable)
     *,
     lp: str = "kernel",
     workers: int | None = None,
@@ -54,6 +55,8 @@ def convert(
     progress: Callable[[int], None] | None = None,
 ) -> ShallowNetwork:
     """The shallow network that equals a model on a domain: a path, a torch module, a scikit-learn MLP or a Network.
+
+    On a `Subspace` (slices.py: `line`, `plane`) it is the model as a function of the slice's coordinates.
 
     With `max_regions`, `max_memory` (bytes of this process) or `time_limit` (seconds) the list may be partial;
     `completeness` says so. `workers` is the number of threads (all usable cores by default), `engine` another than
@@ -75,7 +78,7 @@ def convert(
 def convert_to_folder(
     model: Any,
     path: str | os.PathLike[str],
-    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    domain: Domain | Subspace = WholeSpace(),  # noqa: B008 (immutable)
     *,
     resume: bool = False,
     share: tuple[int, int] = (1, 1),
@@ -104,7 +107,7 @@ def convert_to_folder(
 
 def convert_timed(
     model: Any,
-    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    domain: Domain | Subspace = WholeSpace(),  # noqa: B008 (immutable)
     *,
     lp: str = "kernel",
     workers: int | None = None,
@@ -123,7 +126,7 @@ def convert_timed(
         raise UsageError("a cluster runs the compiled kernel only: leave out lp, or engine")
     check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit, max_memory)
     network = load_network(model, trust=trust)
-    domain = fit(domain, network.inputs)
+    network, domain = on_slice(network, domain)
     loaded = perf_counter()
     compiling = ensure_compiled(announce, bounded=isinstance(domain, Box)) if lp == "kernel" else 0.0
     searching = perf_counter()
@@ -149,7 +152,7 @@ def convert_timed(
 def convert_to_folder_timed(
     model: Any,
     path: str | os.PathLike[str],
-    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    domain: Domain | Subspace = WholeSpace(),  # noqa: B008 (immutable)
     *,
     resume: bool = False,
     share: tuple[int, int] = (1, 1),
@@ -168,7 +171,7 @@ def convert_to_folder_timed(
     check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit, max_memory)
     part, parts = _checked_share(share)
     network = load_network(model, trust=trust)
-    domain = fit(domain, network.inputs)
+    network, domain = on_slice(network, domain)
     loaded = perf_counter()
     compiling = ensure_compiled(announce, bounded=isinstance(domain, Box))
     searching = perf_counter()
@@ -218,8 +221,9 @@ def table_bytes(network: Network) -> float:
 
 def check_request(domain: object, counts: Mapping[str, Any], time_limit: Any, max_memory: Any = None) -> None:
     """Raises before any work where a domain or a limit is not one; annotations are not enforced at run time."""
-    if not isinstance(domain, WholeSpace | Box | Polytope):
-        raise DomainError(f"a domain is a Box (as Box(-1, 1)), a Polytope or WholeSpace(), got {domain!r:.60}")
+    if not isinstance(domain, WholeSpace | Box | Polytope | Subspace):
+        raise DomainError(f"a domain is a Box (as Box(-1, 1)), a Polytope, WholeSpace() or a slice (line, plane, "
+                          f"Subspace), got {domain!r:.60}")  # fmt: skip
     for name, number in counts.items():
         whole = isinstance(number, Integral) and not isinstance(number, bool)
         if number is not None and not (whole and 1 <= number < MANY):

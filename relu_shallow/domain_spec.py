@@ -1,4 +1,4 @@
-"""Domains as the command line spells them: all, box:LO,HI, box:FILE, data:FILE, vnnlib:FILE, ball:EPS@FILE:ROW."""
+"""Domains as the command line spells them: all, box:LO,HI, data:FILE and the like, and slices through rows of data."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from relu_shallow.domain import Box, Domain, WholeSpace, ball, bounding_box, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.naming import nameless, names_given
 from relu_shallow.network import Network
+from relu_shallow.slices import Subspace, line, plane
 from relu_shallow.vnnlib import read_input_box
 
-Found = tuple[Domain, tuple[str, ...]]
+Found = tuple[Domain | Subspace, tuple[str, ...]]
 _NUMBERS = re.compile(r"\s*([-+]?[\d.][^,\s]*|[-+]?inf\w*|nan)\s*,\s*([-+]?[\d.][^,\s]*|[-+]?inf\w*|nan)\s*", re.I)
 
 
@@ -37,7 +38,17 @@ def parse_domain(
     if kind not in KINDS or bool(colon) != (kind != "all") or (colon and not rest):
         raise DomainError(f"the domain {spec!r} is not understood; write one of {', '.join(FORMS)}")
     domain, names = KINDS[kind](rest, network, {"announce": announce, **(read_options or {})})
-    return fit(domain, network.inputs), names
+    return domain if isinstance(domain, Subspace) else fit(domain, network.inputs), names
+
+
+def file_of(spec: str) -> Path | None:
+    """The file that a specification may name, whether it is there or not."""
+    kind, _, rest = spec.partition(":")
+    if kind == "ball":
+        rest = rest.partition("@")[2].rpartition(":")[0]
+    elif kind in SLICES:
+        rest = _slice_parts(kind, rest)[0]
+    return Path(rest) if rest else None
 
 
 def _whole(_rest: str, _network: Network, _options: dict[str, Any]) -> Found:
@@ -70,11 +81,11 @@ def _box_file(path: Path, network: Network) -> Found:
             f"the box file {path} has {len(others)} columns beside lo and hi; only one, of the inputs' names, is read"
         )
     bounds = np.empty((len(rows) - 1, 2))
-    for line, row in enumerate(rows[1:]):
+    for number, row in enumerate(rows[1:]):
         if len(row) != len(header):
-            raise DomainError(f"row {line} of the box file {path} has {len(row)} values, not {len(header)}")
+            raise DomainError(f"row {number} of the box file {path} has {len(row)} values, not {len(header)}")
         for side, bound in enumerate(("lo", "hi")):
-            bounds[line, side] = _number(row[header.index(bound)], f"row {line} of the box file {path}")
+            bounds[number, side] = _number(row[header.index(bound)], f"row {number} of the box file {path}")
     if not others:
         return Box(bounds[:, 0], bounds[:, 1]), ()
     return _by_name(path, tuple(row[others[0]].strip() for row in rows[1:]), bounds, network)
@@ -106,9 +117,46 @@ def _ball(rest: str, network: Network, options: dict[str, Any]) -> Found:
     if not (at and colon and path and row.isdecimal() and len(row) < 19):
         raise DomainError(f"the ball {rest!r} is not of the form EPS@FILE:ROW, with rows counted from 0")
     X, names = _read(path, network, options)
+    return ball(_row(X, row, path), _number(radius, "the ball's radius")), names
+
+
+def _slice(kind: str) -> Callable[[str, Network, dict[str, Any]], Found]:
+    """What reads the slice through rows of a file: FILE:ROW,ROW,... and perhaps @LO,HI, bounds of its coordinates."""
+
+    def found(rest: str, network: Network, options: dict[str, Any]) -> Found:
+        path, rows, bounds = _slice_parts(kind, rest)
+        X, names = _read(path, network, options)
+        points = [_row(X, row, path) for row in rows]
+        domain = None
+        if bounds:
+            numbers = _NUMBERS.fullmatch(bounds)
+            if not numbers:
+                raise DomainError(f"the bounds of the {kind}'s coordinates are {bounds!r}, not two numbers LO,HI")
+            domain = Box(_number(numbers[1], "the lower bound"), _number(numbers[2], "the upper bound"))
+        label = f"the {kind} through rows {', '.join(rows[:-1])} and {rows[-1]} of {Path(path).name}"
+        return SLICES[kind][1](*points, domain, label=label), names
+
+    return found
+
+
+def _slice_parts(kind: str, rest: str) -> tuple[str, list[str], str]:
+    """(file, rows, bounds or "") of a slice's specification; raises DomainError."""
+    path, _, place = rest.rpartition(":")
+    numbers, at, bounds = place.partition("@")
+    rows = [row.strip() for row in numbers.split(",")]
+    wanted = SLICES[kind][0]
+    proper = len(rows) == wanted and all(row.isdecimal() and len(row) < 19 for row in rows)
+    if not (path and proper) or bool(at) != bool(bounds):
+        form = f"FILE:{','.join(['ROW'] * wanted)}"
+        raise DomainError(f"the {kind} {rest!r} is not of the form {form}, with rows counted from 0 and, where its "
+                          "coordinates are to have other bounds than by default, @LO,HI after them")  # fmt: skip
+    return path, rows, bounds
+
+
+def _row(X: np.ndarray, row: str, path: str) -> np.ndarray:
     if int(row) >= len(X):
         raise DomainError(f"there is no row {row} in {path}: its {len(X)} rows are counted from 0")
-    return ball(X[int(row)], _number(radius, "the ball's radius")), names
+    return X[int(row)]
 
 
 def _vnnlib(rest: str, _network: Network, _options: dict[str, Any]) -> Found:
@@ -141,11 +189,15 @@ def _is_number(text: str) -> bool:
     return "_" not in text
 
 
+SLICES: dict[str, tuple[int, Callable[..., Subspace]]] = {"line": (2, line), "plane": (3, plane)}
 KINDS: dict[str, Callable[[str, Network, dict[str, Any]], Found]] = {
     "all": _whole,
     "box": _box,
     "data": _data,
     "vnnlib": _vnnlib,
     "ball": _ball,
+    "line": _slice("line"),
+    "plane": _slice("plane"),
 }
-FORMS = ("all", "box:LO,HI", "box:FILE", "data:FILE", "vnnlib:FILE", "ball:EPS@FILE:ROW")
+FORMS = ("all", "box:LO,HI", "box:FILE", "data:FILE", "vnnlib:FILE", "ball:EPS@FILE:ROW", "line:FILE:ROW,ROW",
+         "plane:FILE:ROW,ROW,ROW")  # fmt: skip

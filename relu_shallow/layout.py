@@ -14,7 +14,7 @@ import numpy as np
 
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import FormatError
-from relu_shallow.network import HEADS, Affine, Gate, Matrix, Network, Source
+from relu_shallow.network import HEADS, Affine, Embedding, Gate, Matrix, Network, Source
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -27,12 +27,21 @@ def put_network(arrays: dict[str, np.ndarray], prefix: str, network: Network) ->
         arrays[f"{prefix}.gate.{index}.inactive"] = gate.inactive
         arrays[f"{prefix}.gate.{index}.active"] = gate.active
     return {
+        **_put_slice(arrays, prefix, network.slice),
         "sparse_shapes": sparse,
         "head": network.head,
         "feature_names": list(network.feature_names),
         "output_names": list(network.output_names),
         "source": asdict(network.source),
     }
+
+
+def _put_slice(arrays: dict[str, np.ndarray], prefix: str, embedding: Embedding | None) -> dict[str, Any]:
+    """Adds the embedding of a network on a slice; its JSON fields, none for another network."""
+    if embedding is None:
+        return {}
+    arrays.update({f"{prefix}.slice.M": embedding.M, f"{prefix}.slice.v": embedding.v})
+    return {"slice": {"feature_names": list(embedding.feature_names), "label": embedding.label}}
 
 
 def _put_matrix(arrays: dict[str, np.ndarray], name: str, W: Matrix) -> list[int]:
@@ -77,7 +86,18 @@ def get_network(arrays: Arrays, prefix: str, about: Mapping[str, Any]) -> Networ
     head = get_field(about, "head", str)
     if head not in HEADS or not affine:
         raise FormatError(f"it describes a network with {len(affine)} layers and the head {head!r}")
-    return Network(affine, gates, head, _names(about, "feature_names"), _names(about, "output_names"), _source(about))
+    inputs, outputs = _names(about, "feature_names"), _names(about, "output_names")
+    return Network(affine, gates, head, inputs, outputs, _source(about), _get_slice(arrays, prefix, about, len(inputs)))
+
+
+def _get_slice(arrays: Arrays, prefix: str, about: Mapping[str, Any], d: int) -> Embedding | None:
+    """The inverse of `_put_slice`."""
+    if "slice" not in about:
+        return None
+    told = get_field(about, "slice", dict)
+    names = _names(told, "feature_names")
+    M = get_floats(arrays, f"{prefix}.slice.M", (len(names), d))
+    return Embedding(M, get_floats(arrays, f"{prefix}.slice.v", (len(names),)), names, get_field(told, "label", str))
 
 
 def _get_matrix(arrays: Arrays, name: str, shape: object) -> Matrix:

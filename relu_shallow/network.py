@@ -57,11 +57,37 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
+class Embedding:
+    """The affine map x = M u + v that a network on a slice was composed with (relu_shallow/slices.py).
+
+    `feature_names` are those of the original's inputs x, `label` says in words what the slice goes through.
+    """
+
+    M: Float[np.ndarray, "inputs d"]
+    v: Float[np.ndarray, " inputs"]
+    feature_names: tuple[str, ...]
+    label: str
+
+    def at(self, U: Float[np.ndarray, "points d"]) -> Float[np.ndarray, "points inputs"]:
+        """The original's inputs at points of the slice."""
+        return np.asarray(U, dtype=np.float64) @ self.M.T + self.v
+
+    def place(
+        self, X: Float[np.ndarray, "points inputs"]
+    ) -> tuple[Float[np.ndarray, "points d"], Float[np.ndarray, " points"]]:
+        """The coordinates of the slice's nearest points to inputs of the original, and their distances."""
+        away = np.asarray(X, dtype=np.float64) - self.v
+        U = np.linalg.lstsq(self.M, away.T, rcond=None)[0].T
+        return U, np.linalg.norm(away - U @ self.M.T, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
 class Network:
     """A piecewise-linear network: L + 1 affine maps with L layers of two-slope gates between them.
 
     `head` is the final softmax, log-softmax, sigmoid or tanh, kept apart: every value, region and explanation is
     of the output before it. Weights are exact float64 images of the file's own; `source` says where they came from.
+    On a slice the inputs are its coordinates, the first layer is composed with the embedding, and `slice` holds that.
     """
 
     affine: tuple[Affine, ...]
@@ -70,6 +96,7 @@ class Network:
     feature_names: tuple[str, ...] = ()
     output_names: tuple[str, ...] = ()
     source: Source = field(default_factory=Source)
+    slice: Embedding | None = None
 
     def __post_init__(self) -> None:
         if len(self.affine) != len(self.gates) + 1:

@@ -11,6 +11,7 @@ from relu_shallow.network import Network, dense, preactivations
 UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
 SAFE_EXPONENT = 480.0  # of 1023: their squares must still be finite
 TINY = float(np.finfo(np.float64).tiny)
+EXACT_PRODUCTS = 2.0**480  # between this and its inverse products are the sum of two floats, and sums do not overflow
 UNIT32 = float(np.finfo(np.float32).eps) / 2
 
 
@@ -25,15 +26,19 @@ def sum_rounding(network: Network) -> float:
 
 
 def preactivation_errors(
-    network: Network, X: Float[np.ndarray, "rows inputs"], unit: float = UNIT
+    network: Network,
+    X: Float[np.ndarray, "rows inputs"],
+    unit: float = UNIT,
+    off: Float[np.ndarray, "rows inputs"] | None = None,
 ) -> list[Float[np.ndarray, "rows neurons"]]:
     """Bounds on |computed - exact| for z_1, ..., z_{L+1} at each row of X, in arithmetic of unit round-off `unit`.
 
+    `off` is how far X itself may be from the inputs at which the exact values are meant; by default not at all.
     Running error analysis: magnitudes are carried beside values; a layer of k inputs adds gamma(k + 2) of its
     magnitudes, and an error passes a gate with at most its larger slope (a gate is Lipschitz).
     """
     h = np.asarray(X, dtype=np.float64)
-    error = np.zeros_like(h)
+    error = np.zeros_like(h) if off is None else off
     bounds = []
     for index, layer in enumerate(network.affine):
         size = abs(layer.W)

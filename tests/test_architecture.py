@@ -14,10 +14,10 @@ PACKAGE = ROOT / "relu_shallow"
 
 # From the source of the flow to its mouth. A module imports only from lines above its own, or from its own.
 FLOW = [
-    "errors machine",
+    "errors machine polygons",
     "network domain atomic",
     "vnnlib precision data archive layout",
-    "load lp",
+    "load lp slices",
     "regions",
     "shallow",
     "proof covering",

@@ -1,13 +1,15 @@
-"""Is a model the one that was converted? Its numbers, its names, its file."""
+"""Is a model the one that was converted? Its numbers, its names, its file; on a slice, its values there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float
 
 from relu_shallow.checks.record import Check
-from relu_shallow.network import Network, dense
+from relu_shallow.network import Network, dense, evaluate
+from relu_shallow.slices import restrict_by, slice_error
 
 
 def same_network(stored: Network, given: Network) -> Check:
@@ -33,8 +35,9 @@ def same_network(stored: Network, given: Network) -> Check:
 
 def same_names(stored: Network, given: Network) -> Iterator[Check]:
     """Whether the features and outputs are called what the model calls them, where it calls them anything."""
+    features = stored.feature_names if stored.slice is None else stored.slice.feature_names
     for what, own, others, letter in (
-        ("feature", stored.feature_names, given.feature_names, "x"),
+        ("feature", features, given.feature_names, "x"),
         ("output", stored.output_names, given.output_names, "y"),
     ):
         if others == tuple(f"{letter}{index}" for index in range(len(others))) or len(own) != len(others):
@@ -42,6 +45,27 @@ def same_names(stored: Network, given: Network) -> Iterator[Check]:
         differing = [f"{a!r} is {b!r} in the model" for a, b in zip(own, others, strict=True) if a != b]
         detail = f"{len(differing)} of {len(own)} differ: {differing[0]}" if differing else f"{len(own)} names agree"
         yield Check(f"same {what} names", not differing, detail)
+
+
+def on_its_slice(stored: Network, given: Network) -> Network:
+    """The model given on the slice that the stored network is of, where it is of one and the model has its inputs."""
+    if stored.slice is None or len(stored.slice.v) != given.inputs or given.slice is not None:
+        return given
+    return restrict_by(given, stored.slice, stored.feature_names)
+
+
+def equal_on_slice(stored: Network, given: Network, U: Float[np.ndarray, "points d"]) -> Check:
+    """Whether the stored network, at points of its slice, says what the model says at the inputs x = M u + v."""
+    name = "equal to the original at embedded points"
+    assert stored.slice is not None
+    if not len(U):
+        return Check(name, True, "does not apply: no such point")
+    bound = slice_error(given, stored, U)
+    difference = np.abs(evaluate(stored, U) - evaluate(given, stored.slice.at(U)))
+    differing = int((~(difference <= bound)).any(axis=1).sum())
+    worst = float((difference / np.maximum(bound, np.finfo(float).tiny)).max())
+    detail = f"{len(U)} points, largest difference {difference.max():.3g}, {worst:.2g} times the rounding bound"
+    return Check(name, differing == 0, f"{differing} of {detail}" if differing else detail)
 
 
 def other_file(stored: Network, given: Network) -> list[str]:

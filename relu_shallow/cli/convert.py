@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from relu_shallow.network import Network
     from relu_shallow.regions.folder import RegionsFolder
     from relu_shallow.shallow.table import Completeness, ShallowNetwork
+    from relu_shallow.slices import Subspace
 
 REQUIREMENTS = ("complete", "witnessed", "certified")
 
@@ -36,7 +37,8 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
 @out_option("The file to write, or a folder DIR.regions for lists of any size; by default "
             "NAME.shallow.safetensors beside the model.")  # fmt: skip
 @click.option("--domain", metavar="SPEC", default="all", show_default=True, help="Where to look for regions: all, "
-              "box:LO,HI, box:FILE, data:FILE, vnnlib:FILE or ball:EPS@FILE:ROW.")  # fmt: skip
+              "box:LO,HI, box:FILE, data:FILE, vnnlib:FILE, ball:EPS@FILE:ROW, or a slice: line:FILE:ROW,ROW or "
+              "plane:FILE:ROW,ROW,ROW, through rows of data.")  # fmt: skip
 @click.option("--max-regions", metavar="K", type=click.IntRange(min=1), help="Stop with a partial list of K regions.")
 @click.option("--time-limit", metavar="S", type=Seconds(), help="Stop with a partial list after S seconds.")
 @click.option("--max-memory", metavar="SIZE", type=Bytes(), help="Hold no more than SIZE, as 2GB, in memory: a file "
@@ -99,8 +101,8 @@ def command(
 
 
 def _to_file(
-    network: Network, region: Domain, target: Path, loaded: float, require: str | None, as_json: bool, proof: bool,
-    **search: Any,
+    network: Network, region: Domain | Subspace, target: Path, loaded: float, require: str | None, as_json: bool,
+    proof: bool, **search: Any,
 ) -> int:  # fmt: skip
     """Converts into one file; the exit status."""
     from relu_shallow.cli import NO
@@ -129,8 +131,9 @@ def _to_file(
 
 
 def _to_folder(
-    network: Network, region: Domain, target: Path, loaded: float, require: str | None, as_json: bool, **search: Any
-) -> int:
+    network: Network, region: Domain | Subspace, target: Path, loaded: float, require: str | None, as_json: bool,
+    **search: Any,
+) -> int:  # fmt: skip
     """Converts into a folder; the exit status."""
     from relu_shallow.cli.output import say
     from relu_shallow.cli.progress import FOLDER_ADVICE, progress_of
@@ -184,6 +187,7 @@ def _described(network: Network, known: Completeness | RegionsFolder, regions: i
         "inputs": network.inputs,
         "outputs": network.outputs,
         "lps": known.effort.lps,
+        "slice": None if network.slice is None else network.slice.label,
         "assumed": network.source.assumed,
     }
 
@@ -247,9 +251,10 @@ def _is_folder(path: str) -> bool:
 
 def _files_of(domain: str) -> dict[str, Path]:
     """The file that a domain's specification may name, for `check_apart`."""
-    _, _, rest = domain.partition(":")
-    path = rest.partition("@")[2].rpartition(":")[0] if domain.startswith("ball:") else rest
-    return {"the domain's file": Path(path)} if Path(path).is_file() else {}
+    from relu_shallow.domain_spec import file_of
+
+    path = file_of(domain)
+    return {"the domain's file": path} if path is not None and path.is_file() else {}
 
 
 def _tell(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder, as_json: bool) -> None:
@@ -265,9 +270,11 @@ def _tell(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder, as_jso
 def _print(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder) -> None:
     from relu_shallow.cli.output import count
     from relu_shallow.domain import describe as describe_domain
+    from relu_shallow.errors import printable
 
     how = "all of them" if report["complete"] else "a partial list"
-    click.echo(f"{count(report['regions'], 'region')} on {describe_domain(listed.domain)} ({how}, {report['level']})")
+    where = describe_domain(listed.domain) + (f" of {printable(report['slice'])}" if report["slice"] else "")
+    click.echo(f"{count(report['regions'], 'region')} on {where} ({how}, {report['level']})")
     spaces = "" if report["half_spaces"] is None else f"{count(report['half_spaces'], 'half-space')}, "
     click.echo(f"{count(report['neurons'], 'neuron')}, {spaces}{count(report['lps'], 'linear program')}")
     if report["coverage"]:

@@ -19,7 +19,8 @@ MUCH = 20e9  # bytes on the disk
 @click.command("estimate")
 @click.argument("model", type=click.Path())
 @click.option("--domain", metavar="SPEC", default="all", show_default=True, help="Where to look for regions: all, "
-              "box:LO,HI, box:FILE, data:FILE, vnnlib:FILE or ball:EPS@FILE:ROW.")  # fmt: skip
+              "box:LO,HI, box:FILE, data:FILE, vnnlib:FILE, ball:EPS@FILE:ROW, or a slice: line:FILE:ROW,ROW or "
+              "plane:FILE:ROW,ROW,ROW, through rows of data.")  # fmt: skip
 @click.option("--time-limit", metavar="S", type=Seconds(), default=10.0, show_default=True,
               help="Spend about S seconds; the interval shrinks as their square root.")  # fmt: skip
 @click.option("--workers", metavar="W", type=click.IntRange(min=1), help="Threads; by default one per usable core.")
@@ -81,7 +82,8 @@ def advice(found: Estimate) -> str:
         return "write a folder, which takes little memory: -o DIR.regions, with --resume where it is stopped"
     return (
         "a full conversion is out of reach here: narrow the domain (--domain box:LO,HI around the inputs that matter, "
-        "or ball:EPS@FILE:ROW around one), stop with a partial list (--max-regions, --time-limit), or share it out "
+        "ball:EPS@FILE:ROW around one, or a slice, line:FILE:ROW,ROW or plane:FILE:ROW,ROW,ROW), stop with a partial "
+        "list (--max-regions, --time-limit), or share it out "
         "(--shard I/K, --engine dask:ADDRESS)"
     )
 

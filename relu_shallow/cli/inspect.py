@@ -11,7 +11,7 @@ from relu_shallow.cli.options import json_option
 
 if TYPE_CHECKING:
     from relu_shallow.domain import Domain
-    from relu_shallow.network import Network
+    from relu_shallow.network import Embedding, Network
     from relu_shallow.regions.folder import RegionsFolder
     from relu_shallow.shallow.table import Completeness, ShallowNetwork
 
@@ -58,6 +58,7 @@ def describe_network(network: Network) -> dict[str, Any]:
         "sha256": network.source.sha256,
         "dtype": network.source.dtype,
         "assumed": network.source.assumed,
+        "slice": _describe_slice(network.slice),
         "inputs": network.inputs,
         "outputs": network.outputs,
         "layers": list(network.widths),
@@ -67,6 +68,19 @@ def describe_network(network: Network) -> dict[str, Any]:
         "head": network.head,
         "feature_names": list(network.feature_names),
         "output_names": list(network.output_names),
+    }
+
+
+def _describe_slice(embedding: Embedding | None) -> dict[str, Any] | None:
+    """What a network on a slice is a slice of: the inputs of the original are x = M u + v."""
+    if embedding is None:
+        return None
+    return {
+        "of": embedding.label,
+        "original_inputs": len(embedding.v),
+        "original_feature_names": list(embedding.feature_names),
+        "M": embedding.M.tolist(),
+        "v": embedding.v.tolist(),
     }
 
 
@@ -130,6 +144,9 @@ def _gate_name(inactive: float, active: float) -> str:
 def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     """The report for people: bounds where they are few, modules where there are several."""
     shown = dict(report)
+    embedding = shown.pop("slice")
+    if embedding:
+        shown["inputs"] = f"{shown['inputs']}, of {embedding['of']} in {embedding['original_inputs']:,} inputs"
     bounds = shown.pop("bounds", None)
     if bounds and len(bounds) <= FEW_INPUTS and len(set(map(tuple, bounds))) > 1:  # a cube is described in full
         each = zip(report["feature_names"], bounds, strict=True)

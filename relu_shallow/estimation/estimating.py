@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from relu_shallow.compilation import ensure_compiled
 from relu_shallow.conversion import check_request
-from relu_shallow.domain import Box, Domain, WholeSpace, fit
+from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.estimation.cost import Cost, cost_of, merging_seconds
 from relu_shallow.estimation.drawing import Forest, Map, draw, forest
 from relu_shallow.estimation.overlap import counted_once
@@ -24,6 +24,7 @@ from relu_shallow.regions.charts import charts_of
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.regions.task import lay_out, listed_bytes, root
+from relu_shallow.slices import Subspace, on_slice
 
 TIME_LIMIT = 10.0
 LISTING = 0.2  # the part of the time that goes into listing regions as a conversion would
@@ -37,7 +38,7 @@ MARGIN = 1.5  # measured: what Student's interval lacks because replicates have 
 
 def estimate(
     model: Any,
-    domain: Domain = WholeSpace(),  # noqa: B008 (immutable)
+    domain: Domain | Subspace = WholeSpace(),  # noqa: B008 (immutable)
     *,
     time_limit: float = TIME_LIMIT,
     workers: int | None = None,
@@ -54,7 +55,7 @@ def estimate(
     """
     check_request(domain, {"workers": workers}, time_limit)
     network = load_network(model, trust=trust)
-    domain = fit(domain, network.inputs)
+    network, domain = on_slice(network, domain)
     ensure_compiled(announce, bounded=isinstance(domain, Box))
     workers = usable_cores() if workers is None else workers
     began = time.perf_counter()
