@@ -13,6 +13,7 @@ import numpy as np
 
 from relu_shallow.errors import MissingExtra, ModelError, printable
 from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
+from relu_shallow.load.walk import Wanted
 from relu_shallow.network import Network
 
 # file ending -> module and function that reads it; imported on use, so that an .onnx file does not import torch
@@ -23,36 +24,53 @@ READERS: dict[str, tuple[str, str]] = {
     ".pth": ("torch_file", "read_torch"),
     ".pt2": ("torch_file", "read_torch"),
     ".safetensors": ("safetensors_file", "read_safetensors"),
+    ".h5": ("keras_file", "read_keras"),
+    ".keras": ("keras_file", "read_keras"),
 }
 INSTEAD = {
-    ".h5": "save it as ONNX with tf2onnx",
-    ".keras": "save it as ONNX with tf2onnx",
+    ".pb": "save it with model.save('NAME.keras') in Keras, or as ONNX with tf2onnx",
     ".pkl": "a pickle runs code when it is read; load the model in Python and pass it to relu_shallow.convert",
     ".joblib": "a pickle runs code when it is read; load the model in Python and pass it to relu_shallow.convert",
 }
 TAKES_TRUST = ("torch_file",)
 
 
-def load_network(model: Any, *, trust: Sequence[str] = ()) -> Network:
+def load_network(
+    model: Any,
+    *,
+    trust: Sequence[str] = (),
+    until: str = "",
+    input_shape: Sequence[int] | None = None,
+    output_name: str = "",
+) -> Network:
     """The network of a model file (by its path), of a live PyTorch module or scikit-learn MLP, or of a Network itself.
 
-    `trust` names classes by import path that a `.pt` file may use and that are imported to read it. Raises ModelError
-    where the file cannot be read safely or a layer has no linear regions.
+    `trust` names classes by import path that a `.pt` file may use and that are imported to read it. `until` names a
+    layer: only the part before it is read. `input_shape` is the shape of one row, for models that do not tell it, and
+    `output_name` chooses one output tensor of several. Raises ModelError where the file cannot be read safely or a
+    layer has no linear regions.
     """
+    wanted = Wanted(until, None if input_shape is None else tuple(map(int, input_shape)), output_name)
     if isinstance(model, Network):
+        _check_no_wishes(wanted, "a Network")
         return model
     if isinstance(model, (str, os.PathLike)):
-        return _from_file(read_model_file(model), (trust,) if isinstance(trust, str) else trust)
+        return _from_file(read_model_file(model), wanted, (trust,) if isinstance(trust, str) else trust)
     for kind in type(model).__mro__:
         known = OBJECTS.get(f"{kind.__module__}.{kind.__qualname__}")
         if known is not None:
-            return known(model)
+            return known(model, wanted)
     raise ModelError(f"a {type(model).__module__}.{type(model).__qualname__} is not a model that can be read; give the "
                      "path of a model file, a torch.nn.Module, a scikit-learn MLPClassifier or MLPRegressor, or a "
                      "relu_shallow.Network")  # fmt: skip
 
 
-def _from_file(file: ModelFile, trust: Sequence[str]) -> Network:
+def _check_no_wishes(wanted: Wanted, what: str) -> None:
+    if wanted != Wanted():
+        raise ModelError(f"{what} is read as it is: leave out until, input_shape and output_name")
+
+
+def _from_file(file: ModelFile, wanted: Wanted, trust: Sequence[str]) -> Network:
     """The network of a file, its reader chosen by the ending, or by the content where the ending contradicts it."""
     ending = file.path.suffix.lower()
     found = _ending_of_content(file.data)
@@ -65,13 +83,17 @@ def _from_file(file: ModelFile, trust: Sequence[str]) -> Network:
     read = _function(module, name)
     try:
         with np.errstate(all="ignore"):  # weights that overflow are refused by name where they are put together
-            return read(file, trust) if module in TAKES_TRUST else read(file)
+            return read(file, wanted, trust) if module in TAKES_TRUST else read(file, wanted)
     except ModelError as error:
         raise ModelError(printable(str(error))) from error
 
 
 def _ending_of_content(data: bytes) -> str:
     """The ending that a file's first bytes stand for, where they are unmistakable."""
+    if data[:8] == b"\x89HDF\r\n\x1a\n":
+        return ".h5"
+    if is_zip(data) and b"model.weights." in data[-(1 << 16) :]:  # the archive's directory lies at its end
+        return ".keras"
     if is_zip(data) or data[:2] == b"\x80\x02":
         return ".pt"
     size = int.from_bytes(data[:8], "little")
@@ -88,21 +110,23 @@ def _function(module: str, name: str) -> Callable[..., Network]:
         raise MissingExtra(package, "dev", f"reading this model ({module})") from error
 
 
-def _torch_module(model: Any) -> Network:
-    return _function("module", "read_module")(model)
+def _torch_module(model: Any, wanted: Wanted) -> Network:
+    return _function("module", "read_module")(model, wanted)
 
 
-def _script_module(model: Any) -> Network:
+def _script_module(model: Any, wanted: Wanted) -> Network:
     """A live TorchScript module, read as the archive it would be saved to."""
-    return _function("torchscript", "read_torchscript")(_saved(sys.modules["torch"].jit.save, model, "memory"))
+    return _function("torchscript", "read_torchscript")(_saved(sys.modules["torch"].jit.save, model, "memory"), wanted)
 
 
-def _exported_program(model: Any) -> Network:
+def _exported_program(model: Any, wanted: Wanted) -> Network:
     """A live torch.export program, read as the archive it would be saved to."""
-    return _function("torch_export", "read_torch_export")(_saved(sys.modules["torch"].export.save, model, "memory"))
+    file = _saved(sys.modules["torch"].export.save, model, "memory")
+    return _function("torch_export", "read_torch_export")(file, wanted)
 
 
-def _sklearn(model: Any) -> Network:
+def _sklearn(model: Any, wanted: Wanted) -> Network:
+    _check_no_wishes(wanted, "a scikit-learn model")
     return _function("sklearn_mlp", "read_sklearn")(model)
 
 
@@ -115,7 +139,7 @@ def _saved(save: Callable[..., object], model: Any, name: str) -> ModelFile:
 
 
 # import path of a live object's class, most derived first -> reader
-OBJECTS: dict[str, Callable[[Any], Network]] = {
+OBJECTS: dict[str, Callable[[Any, Wanted], Network]] = {
     "torch.jit._script.ScriptModule": _script_module,
     "torch.nn.modules.module.Module": _torch_module,
     "torch.export.exported_program.ExportedProgram": _exported_program,

@@ -17,29 +17,31 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import ROWS, UNKNOWN, Size
-from relu_shallow.load.walk import (
+from relu_shallow.load.joins import add
+from relu_shallow.load.operations import (
     BATCH_NORM_EPS,
-    Vector,
-    Walk,
     batch_norm,
     by_channel,
     divide,
-    flatten,
     gate,
     head,
     head_along,
     implicit_axis,
     linear,
     linear_left,
-    make_room,
-    permute,
-    refuse_branch,
-    refuse_layer,
-    reshape,
     scale,
     shift,
-    squeeze,
-    unsqueeze,
+)
+from relu_shallow.load.shaping import flatten, permute, reshape, squeeze, unsqueeze
+from relu_shallow.load.walk import (
+    Vector,
+    Walk,
+    current,
+    make_room,
+    meet,
+    refuse_layer,
+    refuse_product,
+    replace_in_place,
 )
 from relu_shallow.network import Head
 
@@ -48,12 +50,21 @@ Operation = Callable[..., Any]
 
 def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The result of one operation; raises ModelError, naming it, where it is not known or its arguments do not fit."""
-    depends = any(isinstance(value, Vector) for value in (*args, *kwargs.values()))
+    args = [_current(walk, name, value) for value in args]
+    kwargs = {key: _current(walk, name, value) for key, value in kwargs.items()}
+    taken = [vector for value in (*args, *kwargs.values()) for vector in _vectors(value)]
     _check_sizes(name, op, (*args, *kwargs.values()))
+    changed = op
     op = _out_of_place(name, op, args)
+    depends = bool(taken)
+    if depends and op not in HANDS_ON:
+        meet(walk, name, taken)
     try:
         if depends and op in SYMBOLIC:
-            return SYMBOLIC[op](walk, name, *args, **kwargs)
+            result = SYMBOLIC[op](walk, name, *args, **kwargs)
+            if changed != op:
+                replace_in_place(walk, name, args[0], result)
+            return result
         if not depends and op in CONSTANT:
             _check_small(walk, name, args)
             return _checked(CONSTANT[op](*args, **kwargs))
@@ -62,10 +73,23 @@ def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[s
     raise refuse_layer(name, f"the operation {op}")
 
 
-def _out_of_place(name: str, op: str, args: Sequence[Any]) -> str:
-    """relu_ as relu: where a step of the chain replaces its value, using the old one again is seen as a branch.
+def _current(walk: Walk, name: str, value: Any) -> Any:
+    """An argument as it is now, where layers before changed it in place."""
+    if isinstance(value, (list, tuple)):
+        return [_current(walk, name, part) for part in value]
+    return current(walk, name, value) if isinstance(value, Vector) else value
 
-    In place on anything else (a weight, a shape) the change would be lost wherever the result is not what is used.
+
+def _vectors(value: Any) -> list[Vector]:
+    if isinstance(value, (list, tuple)):
+        return [vector for part in value for vector in _vectors(part)]
+    return [value] if isinstance(value, Vector) else []
+
+
+def _out_of_place(name: str, op: str, args: Sequence[Any]) -> str:
+    """relu_ as relu, to be noted as a change in place.
+
+    In place on anything but a vector (a weight, a shape) the change would be lost where the result is not what is used.
     """
     plain = op if op.startswith("__") else op.rstrip("_") or op
     if plain != op and not (plain in IN_PLACE and args and isinstance(args[0], Vector)):
@@ -129,7 +153,7 @@ def _matmul(walk: Walk, name: str, left: Any, right: Any) -> Vector:
 
 def _add(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
     if isinstance(a, Vector) and isinstance(b, Vector):
-        raise refuse_branch(name, "the sum")
+        return add(walk, name, [a, b if alpha == 1 else scale(walk, name, b, alpha)])
     if isinstance(a, Vector):
         return shift(walk, name, a, np.asarray(b) if alpha == 1 else np.asarray(b, dtype=np.float64) * alpha)
     return shift(walk, name, b if alpha == 1 else scale(walk, name, b, alpha), a)
@@ -137,7 +161,7 @@ def _add(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
 
 def _sub(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
     if isinstance(a, Vector) and isinstance(b, Vector):
-        raise refuse_branch(name, "the difference")
+        return add(walk, name, [a, scale(walk, name, b, -float(alpha))])
     if isinstance(a, Vector):
         return shift(walk, name, a, -np.asarray(b, dtype=np.float64) * alpha)
     return shift(walk, name, scale(walk, name, b, -float(alpha)), a)
@@ -145,7 +169,7 @@ def _sub(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
 
 def _mul(walk: Walk, name: str, a: Any, b: Any) -> Vector:
     if isinstance(a, Vector) and isinstance(b, Vector):
-        raise refuse_branch(name, "the product")
+        raise refuse_product(name)
     return scale(walk, name, a, b) if isinstance(a, Vector) else scale(walk, name, b, a)
 
 
@@ -186,11 +210,18 @@ def _dropout(walk: Walk, name: str, x: Any, p: Any = None, train: Any = True, in
 
 
 def _relu(walk: Walk, name: str, x: Any, inplace: Any = False) -> Vector:
-    return gate(walk, name, x, 0.0)
+    return _put(walk, name, x, gate(walk, name, x, 0.0), inplace)
 
 
 def _leaky_relu(walk: Walk, name: str, x: Any, negative_slope: Any = 0.01, inplace: Any = False) -> Vector:
-    return gate(walk, name, x, float(negative_slope))
+    return _put(walk, name, x, gate(walk, name, x, float(negative_slope)), inplace)
+
+
+def _put(walk: Walk, name: str, old: Vector, new: Vector, inplace: Any) -> Vector:
+    """The result, noted as taking the place of the argument where the operation was told to work in place."""
+    if inplace:
+        replace_in_place(walk, name, old, new)
+    return new
 
 
 def _prelu(walk: Walk, name: str, x: Any, weight: Any) -> Vector:
@@ -209,6 +240,12 @@ def _softmax(kind: Head) -> Operation:
 
 
 def _same(walk: Walk, name: str, x: Any, *_: Any, **__: Any) -> Vector:
+    return x
+
+
+def _copy(walk: Walk, name: str, x: Any, *_: Any, **__: Any) -> Vector:
+    """The same values, perhaps kept apart from now on."""
+    walk.copied.add(x.place)
     return x
 
 
@@ -266,7 +303,7 @@ def _shape(v: Vector) -> tuple[int, ...]:
 
 def _numbers_only(name: str, what: str, *values: Any) -> None:
     if any(isinstance(value, Vector) for value in values):
-        raise refuse_branch(name, what)
+        raise refuse_product(name, what)
 
 
 SYMBOLIC: dict[str, Operation] = {
@@ -284,8 +321,8 @@ SYMBOLIC: dict[str, Operation] = {
     "log_softmax": _softmax("log_softmax"), "_log_softmax": _softmax("log_softmax"),
     "flatten": _flatten, "view": _view, "reshape": _view, "_unsafe_view": _view, "squeeze": _squeeze,
     "unsqueeze": _unsqueeze, "t": _transpose, "transpose": _transpose, "permute": _permute,
-    "contiguous": _same, "clone": _same, "detach": _same, "alias": _same, "float": _same, "double": _same,
-    "lift_fresh_copy": _same, "size": _size, "sym_size": _size,
+    "contiguous": _copy, "clone": _copy, "detach": _same, "alias": _same, "float": _copy, "double": _copy,
+    "lift_fresh_copy": _copy, "size": _size, "sym_size": _size,
     "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "ndimension": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "__is__": lambda walk, name, a, b: False, "__isnot__": lambda walk, name, a, b: True,
@@ -293,7 +330,10 @@ SYMBOLIC: dict[str, Operation] = {
 }  # fmt: skip
 
 
-# operations whose in-place form gives the chain a new last step, or changes nothing
+# operations on sizes, lists and options, not on values
+HANDS_ON = {"size", "sym_size", "dim", "ndimension", "getattr", "getitem", "__getitem__", "__is__", "__isnot__", "len"}
+
+# operations that have a form in place
 IN_PLACE = {"relu", "leaky_relu", "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "neg",
             "sigmoid", "tanh", "dropout", "feature_dropout", "alpha_dropout"}  # fmt: skip
 

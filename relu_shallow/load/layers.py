@@ -13,21 +13,18 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.walk import (
+from relu_shallow.load.operations import (
     BATCH_NORM_EPS,
-    FREE_ENTRIES,
-    Vector,
-    Walk,
     batch_norm,
     by_channel,
-    flatten,
     gate,
     head,
     head_along,
     implicit_axis,
     linear,
-    refuse_layer,
 )
+from relu_shallow.load.shaping import flatten
+from relu_shallow.load.walk import FREE_ENTRIES, Vector, Walk, current, meet, refuse_layer, replace_in_place
 from relu_shallow.network import Head
 
 SEQUENCE = "torch.nn.modules.container.Sequential"
@@ -104,9 +101,15 @@ def walk_layers(walk: Walk, name: str, v: Vector, layer: object) -> Vector:
         for key, child in children(layer).items():
             v = walk_layers(walk, f"{name}.{key}" if name else key, v, child)
         return v
+    name = name or type(layer).__name__
+    v = current(walk, name, v)
+    meet(walk, name, [v])
     if path not in LAYERS:
-        raise refuse_layer(name or "(the model)", type(layer).__name__)
-    return LAYERS[path](walk, name or type(layer).__name__, v, layer)
+        raise refuse_layer(name, type(layer).__name__)
+    made = LAYERS[path](walk, name, v, layer)
+    if _option(layer, "inplace", False):
+        replace_in_place(walk, name, v, made)
+    return made
 
 
 def check_tree(what: str, root: object) -> bool:

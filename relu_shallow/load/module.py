@@ -16,32 +16,32 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
+from relu_shallow.load.agreement import difference, rows_to_compare
 from relu_shallow.load.aten import FUNCTIONAL, apply
-from relu_shallow.load.chain import Chain, assemble, unfolded
+from relu_shallow.load.graph import Graph
 from relu_shallow.load.layers import is_standard, numbers, refuse_altered, walk_layers
-from relu_shallow.load.walk import Vector, Walk, finish, source_of
-from relu_shallow.network import Network, apply_head
-from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.load.lowering import assemble
+from relu_shallow.load.walk import Walk, Wanted, current, source_of, start, walked
+from relu_shallow.network import Network
 
-CHECKED_ROWS = 16  # at each of the scales
-CHECKED_SCALES = (1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3)
 FAILED = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, NameError, ArithmeticError)
 
 
-def read_module(module: Any, *, name: str = "memory", form: str = "torch module", sha256: str = "") -> Network:
+def read_module(
+    module: Any, wanted: Wanted | None = None, *, name: str = "memory", form: str = "torch module", sha256: str = ""
+) -> Network:
     """The network of a live module; raises ModelError where a layer is unsupported or the outputs differ."""
-    walk = Walk()
+    walk = Walk(wanted=wanted or Wanted())
     what = type(module).__name__ if name == "memory" else name
     for path, part in module.named_modules():
         refuse_altered(path, part)
     with _in_evaluation(module):
-        if is_standard(module):
-            output: Any = walk_layers(walk, "", Vector(0, None), module)
-        else:
-            output = _traced(walk, module, what)
-        chain = finish(walk, output, what)
-        network = assemble(chain, source_of(walk, name, form, sha256))
-        _check_same(network, chain, module, what)
+        whole = is_standard(module)
+        graph = walked(walk, what, lambda: (walk_layers(walk, "", start(walk, None), module) if whole
+                                            else _traced(walk, module, what)))  # fmt: skip
+        network = assemble(graph, source_of(walk, name, form, sha256))
+        if not walk.wanted.until:
+            _check_same(network, graph, module, what, walk.wanted.shape)
     return network
 
 
@@ -73,7 +73,7 @@ def _traced(walk: Walk, module: Any, what: str) -> Any:
         if node.op == "placeholder" and values and not node.args:
             raise ModelError(f"the forward of {what} takes more than one input; one tensor was expected")
         if node.op == "placeholder":
-            values[node] = node.args[0] if values else Vector(0, None)
+            values[node] = node.args[0] if values else start(walk, None)
         elif node.op == "output":
             return fx.node.map_arg(node.args[0], values.__getitem__)
         else:
@@ -96,7 +96,8 @@ def _constant(walk: Walk, module: Any, node: Any, values: dict[Any, Any]) -> Any
 
 def _layer(walk: Walk, module: Any, node: Any, values: dict[Any, Any]) -> Any:
     args, kwargs = _arguments(node, values)
-    return walk_layers(walk, node.target, (*args, *kwargs.values())[0], module.get_submodule(node.target))
+    v = current(walk, node.target, (*args, *kwargs.values())[0])
+    return walk_layers(walk, node.target, v, module.get_submodule(node.target))
 
 
 def _function(walk: Walk, module: Any, node: Any, values: dict[Any, Any]) -> Any:
@@ -119,27 +120,25 @@ NODES: dict[str, Callable[[Walk, Any, Any, dict[Any, Any]], Any]] = {
 }  # fmt: skip
 
 
-def _check_same(network: Network, chain: Chain, module: Any, what: str) -> None:
+def _check_same(network: Network, graph: Graph, module: Any, what: str, shape: tuple[int, ...] | None) -> None:
     """Raises ModelError where the module's own outputs differ from the network's beyond rounding.
 
     A copy in double precision is run where one can be made, since the proved bound of a deep network in single
     precision is wide; else the module itself.
     """
-    draw = np.random.default_rng(0).normal(size=(len(CHECKED_SCALES), CHECKED_ROWS, network.inputs))
-    draw *= np.array(CHECKED_SCALES)[:, None, None]
-    X = draw.reshape(-1, network.inputs).astype(np.float16).astype(np.float64)
+    X = rows_to_compare(network.inputs)
+    rows = X if shape is None else X.reshape(len(X), *shape)
     try:
-        own, unit = _run(copy.deepcopy(module).double(), X)
+        own, unit = _run(copy.deepcopy(module).double(), rows)
     except FAILED:
         try:
-            own, unit = _run(module, X)
+            own, unit = _run(module, rows)
         except FAILED as error:
             raise ModelError(f"{what} could not be run on rows of {network.inputs} values to check the conversion: "
                              f"{_first_line(error)}") from error  # fmt: skip
-    ours, allowed = predicted(network, X), rounding(chain, X, unit)
-    if own.shape != ours.shape or not (np.abs(own - ours) <= allowed).all():
-        worst = f"by up to {np.abs(own - ours).max():.3g}" if own.shape == ours.shape else f"in shape, {own.shape}"
-        raise ModelError(f"the outputs of {what} and of the network read from it differ {worst}: it does something "
+    differs = difference(network, graph, X, own, unit)
+    if differs:
+        raise ModelError(f"the outputs of {what} and of the network read from it differ {differs}: it does something "
                          "(a hook, a parametrisation) that was not seen. Export it with torch.onnx")  # fmt: skip
 
 
@@ -156,22 +155,3 @@ def _run(module: Any, X: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), repr(error))
-
-
-def predicted(network: Network, X: np.ndarray) -> np.ndarray:
-    """Outputs after the head."""
-    return apply_head(network, network(X))
-
-
-def rounding(chain: Chain, X: np.ndarray, unit: float) -> np.ndarray:
-    """A bound on how far a framework's outputs, in arithmetic of round-off `unit`, are from the network's.
-
-    Layer by layer as the framework runs them; every head is Lipschitz with constant at most 2 in the largest
-    component, and computing it adds about the number of outputs in roundings of numbers no larger than |y| + its size.
-    """
-    plain = unfolded(chain)
-    error = evaluation_error(plain, X, unit)
-    largest = 2.0 * error.max(axis=1, keepdims=True)
-    Y = np.abs(plain(X)).max(axis=1, keepdims=True)
-    size = plain.outputs
-    return largest + gamma(size + 8, unit) * (Y + np.log(size) + 1.0)

@@ -12,46 +12,40 @@ from itertools import pairwise
 import numpy as np
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.chain import assemble
+from relu_shallow.load.lowering import assemble
+from relu_shallow.load.operations import divide, gate, linear, scale, shift
 from relu_shallow.load.reading import ModelFile, damaged
-from relu_shallow.load.walk import (
-    Vector,
-    Walk,
-    divide,
-    finish,
-    gate,
-    linear,
-    most_entries,
-    scale,
-    shift,
-    source_of,
-    start,
-)
+from relu_shallow.load.walk import Vector, Walk, Wanted, meet, most_entries, source_of, start, walked
 from relu_shallow.network import Network
 
 HEADER_LINES = 7  # sizes of the network, layer sizes, a flag, minima, maxima, means, ranges
 
 
-def read_nnet(file: ModelFile) -> Network:
+def read_nnet(file: ModelFile, wanted: Wanted) -> Network:
     """The network of a `.nnet` file."""
     rows = _rows(file)
     sizes = _sizes(file, rows)
     means, ranges = _normalisation(file, rows, sizes[0])
-    walk = Walk(room=most_entries(file))
-    v = start(walk, (1, sizes[0]))
-    v = divide(walk, "input range", shift(walk, "input mean", v, -means[:-1]), ranges[:-1])
-    place = HEADER_LINES
+    walk = Walk(room=most_entries(file), wanted=wanted)
+    layers, place = [], HEADER_LINES
     for layer, (width, out) in enumerate(pairwise(sizes), start=1):
         W = _block(file, rows, place, out, width, f"weights of layer {layer}")
         b = _block(file, rows, place + out, out, 1, f"biases of layer {layer}")
+        layers.append((W, b[:, 0]))
         place += 2 * out
-        v = linear(walk, f"layer {layer}", v, W, b[:, 0])
-        if layer < len(sizes) - 1:
-            v = gate(walk, f"ReLU {layer}", v, 0.0)
     if len(rows) > place:
         raise damaged(file, ".nnet", f"{len(rows) - place} more lines than its layer sizes say")
-    v = _denormalised(walk, v, means[-1], ranges[-1])
-    return assemble(finish(walk, v, file.name), source_of(walk, file.name, "nnet", file.sha256))
+
+    def run() -> Vector:
+        v = start(walk, (1, sizes[0]))
+        v = divide(walk, "input range", shift(walk, "input mean", v, -means[:-1]), ranges[:-1])
+        for layer, (W, b) in enumerate(layers, start=1):
+            meet(walk, f"layer {layer}", [v])
+            v = linear(walk, f"layer {layer}", v, W, b)
+            v = gate(walk, f"ReLU {layer}", v, 0.0) if layer < len(layers) else v
+        return _denormalised(walk, v, means[-1], ranges[-1])
+
+    return assemble(walked(walk, file.name, run), source_of(walk, file.name, "nnet", file.sha256))
 
 
 def _denormalised(walk: Walk, v: Vector, mean: float, spread: float) -> Vector:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.chain import assemble
+from relu_shallow.load.lowering import assemble
 from relu_shallow.load.onnx_external import External
 from relu_shallow.load.onnx_ops import CONSTANT, SYMBOLIC, Node, constant_size
 from relu_shallow.load.reading import ModelFile, damaged, say
@@ -22,12 +22,15 @@ from relu_shallow.load.walk import (
     MOST_INPUTS,
     Vector,
     Walk,
-    finish,
+    Wanted,
+    choose_output,
     make_room,
+    meet,
     most_entries,
     refuse_layer,
     source_of,
     start,
+    walked,
 )
 from relu_shallow.network import Network
 
@@ -45,29 +48,37 @@ class Graph:
     beside: int  # bytes of the tensors kept in other files
 
 
-def read_onnx(file: ModelFile) -> Network:
+def read_onnx(file: ModelFile, wanted: Wanted) -> Network:
     """The network of an ONNX file.
 
     A fixed first size of two or more axes is read as a batch, of which each row is treated alike; where the graph
     does not treat rows alike, the whole tensor is one input.
     """
-    graph = _graph(file)
+    graph = _graph(file, wanted)
     if graph.free or len(graph.shape) < 2 or graph.shape[0] == 1:
-        return _network(file, graph, graph.shape, 1, 0 if graph.free else None)
+        return _network(file, wanted, graph, graph.shape, 1, 0 if graph.free else None)
     try:
-        network = _network(file, graph, (1, *graph.shape[1:]), graph.shape[0], 0)
+        network = _network(file, wanted, graph, (1, *graph.shape[1:]), graph.shape[0], 0)
         say(f"{file.name}: the first axis of its input, {graph.shape[0]}, is read as the batch")
         return network
     except ModelError as per_row:
         try:
-            return _network(file, graph, graph.shape, 1, None)
+            return _network(file, wanted, graph, graph.shape, 1, None)
         except ModelError:
             raise per_row from None
 
 
-def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int, axis: int | None) -> Network:
-    walk = Walk(batch=batch, room=most_entries(file, graph.beside))
+def _network(
+    file: ModelFile, wanted: Wanted, graph: Graph, shape: tuple[int, ...], batch: int, axis: int | None
+) -> Network:
+    walk = Walk(batch=batch, room=most_entries(file, graph.beside), wanted=wanted)
     walk.assumed = f"the first axis of the input, {batch}, is the batch" if batch > 1 else ""
+    steps = walked(walk, file.name, lambda: _output(walk, file, graph, shape, axis))
+    return assemble(steps, source_of(walk, file.name, "onnx", file.sha256))
+
+
+def _output(walk: Walk, file: ModelFile, graph: Graph, shape: tuple[int, ...], axis: int | None) -> Any:
+    """The graph's output, every node applied in order."""
     values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape, axis)}
     for node in graph.nodes:
         for name in node.inputs:
@@ -76,17 +87,21 @@ def _network(file: ModelFile, graph: Graph, shape: tuple[int, ...], batch: int, 
                                  "(a dropout's mask, say), which is not read")  # fmt: skip
         if not node.outputs:
             raise damaged(file, "ONNX", f"layer {node.name} has no output")
-        values[node.outputs[0]] = _applied(walk, node, [values[name] if name else None for name in node.inputs])
+        made = _applied(walk, node, [values[name] if name else None for name in node.inputs])
+        several = made if isinstance(made, tuple) else (made,)
+        values.update((name, value) for name, value in zip(node.outputs, several, strict=False) if name)
     if graph.output not in values:
         raise ModelError(f"the output {graph.output} of {file.name} is a second output of its last layer "
                          "(a dropout's mask, say), which is not read")  # fmt: skip
-    chain = finish(walk, values[graph.output], file.name)
-    return assemble(chain, source_of(walk, file.name, "onnx", file.sha256))
+    return values[graph.output]
 
 
 def _applied(walk: Walk, node: Node, inputs: list[Any]) -> Any:
-    """The first output of a node; raises ModelError, naming it, where it is not known or does not fit."""
-    operations = SYMBOLIC if any(isinstance(value, Vector) for value in inputs) else CONSTANT
+    """The output of a node, or several; raises ModelError, naming it, where it is not known or does not fit."""
+    vectors = [value for value in inputs if isinstance(value, Vector)]
+    if vectors and node.op != "Shape":
+        meet(walk, node.name, vectors)
+    operations = SYMBOLIC if vectors else CONSTANT
     known = node.op in operations and node.domain in ("", "ai.onnx")
     if not known:
         raise refuse_layer(node.name, node.op if not node.domain else f"{node.domain}.{node.op}")
@@ -101,7 +116,7 @@ def _applied(walk: Walk, node: Node, inputs: list[Any]) -> Any:
         raise ModelError(f"layer {node.name} ({node.op}) does not fit its inputs: {error}") from error
 
 
-def _graph(file: ModelFile) -> Graph:
+def _graph(file: ModelFile, wanted: Wanted) -> Graph:
     """The parsed graph, only what the output needs."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -111,10 +126,10 @@ def _graph(file: ModelFile) -> Graph:
         model.ParseFromString(file.data)
     except (DecodeError, ValueError, RecursionError) as error:
         raise damaged(file, "ONNX", error) from error
-    return _read_graph(file, model)
+    return _read_graph(file, model, wanted)
 
 
-def _read_graph(file: ModelFile, model: Any) -> Graph:
+def _read_graph(file: ModelFile, model: Any, wanted: Wanted) -> Graph:
     """The graph of a model, its tensors as arrays and its nodes sorted."""
     graph = model.graph
     versions = {entry.domain: entry.version for entry in model.opset_import}
@@ -125,15 +140,15 @@ def _read_graph(file: ModelFile, model: Any) -> Graph:
     beside = External(file)
     constants = {tensor.name: _tensor(file, tensor, beside) for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
-    if graph.sparse_initializer or len(inputs) != 1 or len(graph.output) != 1:
-        raise ModelError(f"{file.name} has {len(inputs)} inputs ({_names(inputs)}) and {len(graph.output)} outputs "
-                         f"({_names(graph.output)}); a network with one of each was expected")  # fmt: skip
+    if graph.sparse_initializer or len(inputs) != 1:
+        raise ModelError(f"{file.name} has {len(inputs)} inputs ({_names(inputs)}); a network with one was expected")
+    output = choose_output(file.name, [entry.name for entry in graph.output], wanted)
     nodes = [_node(file, place, proto, opset, beside) for place, proto in enumerate(graph.node)]
-    order = _sorted(file, nodes, {*constants, inputs[0].name}, graph.output[0].name)
+    order = _sorted(file, nodes, {*constants, inputs[0].name}, output)
     sizes = inputs[0].type.tensor_type.shape.dim
     free = len(sizes) > 1 and sizes[0].dim_value < 1
     return Graph(
-        order, constants, inputs[0].name, _input_shape(file, inputs[0]), free, graph.output[0].name, beside.taken
+        order, constants, inputs[0].name, _input_shape(file, inputs[0], wanted), free, output, beside.taken
     )
 
 
@@ -147,14 +162,28 @@ def _names(entries: Any) -> str:
     return ", ".join(entry.name for entry in entries) or "none"
 
 
-def _input_shape(file: ModelFile, entry: Any) -> tuple[int, ...]:
-    """The input's shape, 1 for a free first axis."""
+def _input_shape(file: ModelFile, entry: Any, wanted: Wanted) -> tuple[int, ...]:
+    """The input's shape, 1 for a free first axis; the user's, where the file leaves sizes open."""
     tensor = entry.type.tensor_type
+    if wanted.shape is not None:
+        return _as_wanted(file, tensor, wanted.shape)
     sizes = [size.dim_value for size in tensor.shape.dim]
     if not tensor.HasField("shape") or any(size < 1 for size in sizes[1:]) or (len(sizes) == 1 and sizes[0] < 1):
-        raise ModelError(f"the input {entry.name} of {file.name} has no fixed size; "
-                         "export the model with only the batch axis dynamic")  # fmt: skip
+        raise ModelError(f"the input {entry.name} of {file.name} has no fixed size; give the shape of one row with "
+                         "--input-shape, such as 3,32,32, or export the model with only the batch axis "
+                         "dynamic")  # fmt: skip
     return tuple(max(size, 1) for size in sizes) or (1,)
+
+
+def _as_wanted(file: ModelFile, tensor: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The user's shape of one row behind an axis of rows; raises ModelError where the file says otherwise."""
+    sizes = [size.dim_value for size in tensor.shape.dim]
+    whole = (1, *shape)
+    fits = len(sizes) == len(whole) and all(size in (0, want) for size, want in zip(sizes[1:], shape, strict=True))
+    if sizes and not fits:
+        raise ModelError(f"the input of {file.name} has the shape {tuple(sizes)}, its first axis being the rows, "
+                         f"which a row of shape {shape} does not fit")  # fmt: skip
+    return whole
 
 
 def _node(file: ModelFile, place: int, proto: Any, opset: int, beside: External) -> Node:

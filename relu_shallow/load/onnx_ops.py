@@ -13,11 +13,9 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import ROWS, Size
-from relu_shallow.load.convolution import convolution_matrix
-from relu_shallow.load.walk import (
+from relu_shallow.load.joins import add, subtract
+from relu_shallow.load.operations import (
     BATCH_NORM_EPS,
-    Vector,
-    Walk,
     batch_norm,
     divide,
     gate,
@@ -25,17 +23,12 @@ from relu_shallow.load.walk import (
     head_along,
     linear,
     linear_left,
-    matrix,
-    merge,
-    permute,
-    refuse_branch,
-    refuse_layer,
-    reshape,
     scale,
     shift,
-    squeeze,
-    unsqueeze,
 )
+from relu_shallow.load.shaping import merge, permute, reshape, squeeze, unsqueeze
+from relu_shallow.load.walk import Vector, Walk, refuse_layer, refuse_product
+from relu_shallow.load.windows import convolve
 from relu_shallow.network import Head
 
 FLOAT32, FLOAT64 = 1, 11  # onnx.TensorProto.DataType
@@ -62,9 +55,9 @@ def _shape(v: Vector) -> tuple[int, ...]:
     return v.shape
 
 
-def _both(node: Node, a: Any, b: Any) -> None:
+def _check_product(node: Node, a: Any, b: Any) -> None:
     if isinstance(a, Vector) and isinstance(b, Vector):
-        raise refuse_branch(node.name, node.op)
+        raise refuse_product(node.name, f"{node.op}, a product")
 
 
 def _aligned(node: Node, v: Any, constant: Any) -> Any:
@@ -78,19 +71,21 @@ def _aligned(node: Node, v: Any, constant: Any) -> Any:
 
 
 def _add(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
-    _both(node, a, b)
+    if isinstance(a, Vector) and isinstance(b, Vector):
+        return add(walk, node.name, [a, b])
     return shift(walk, node.name, a, _aligned(node, a, b)) if isinstance(a, Vector) else shift(walk, node.name, b, a)
 
 
 def _sub(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
-    _both(node, a, b)
+    if isinstance(a, Vector) and isinstance(b, Vector):
+        return subtract(walk, node.name, a, b)
     if isinstance(a, Vector):
         return shift(walk, node.name, a, -np.asarray(_aligned(node, a, b), dtype=np.float64))
     return shift(walk, node.name, scale(walk, node.name, b, -1.0), a)
 
 
 def _mul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
-    _both(node, a, b)
+    _check_product(node, a, b)
     return scale(walk, node.name, a, _aligned(node, a, b)) if isinstance(a, Vector) else scale(walk, node.name, b, a)
 
 
@@ -101,7 +96,7 @@ def _div(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
 
 
 def _gemm(walk: Walk, node: Node, a: Any, b: Any, c: Any = None) -> Vector:
-    _both(node, a, b)
+    _check_product(node, a, b)
     alpha, beta = float(node.options.get("alpha", 1.0)), float(node.options.get("beta", 1.0))
     flip_a, flip_b = node.options.get("transA", 0), node.options.get("transB", 0)
     if isinstance(a, Vector):
@@ -116,7 +111,7 @@ def _gemm(walk: Walk, node: Node, a: Any, b: Any, c: Any = None) -> Vector:
     if c is None or beta == 0:
         return v
     if isinstance(c, Vector):
-        raise refuse_branch(node.name, "Gemm")
+        return add(walk, node.name, [v, scale(walk, node.name, c, beta)])
     return shift(walk, node.name, v, c if beta == 1 else np.asarray(c, dtype=np.float64) * beta)
 
 
@@ -129,7 +124,7 @@ def _two_axes(walk: Walk, node: Node, v: Vector) -> Vector:
 
 
 def _matmul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
-    _both(node, a, b)
+    _check_product(node, a, b)
     if not isinstance(a, Vector):
         return linear_left(walk, node.name, b, a)
     W = np.asarray(b)
@@ -140,20 +135,11 @@ def _matmul(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
 
 def _conv(walk: Walk, node: Node, x: Vector, kernel: Any, bias: Any = None) -> Vector:
     if isinstance(kernel, Vector) or not isinstance(x, Vector):
-        raise refuse_branch(node.name, "Conv")
-    shape, kernel = _shape(x), np.asarray(kernel)
-    axes = kernel.ndim - 2
-    groups = int(node.options.get("group", 1))
-    if len(shape) != kernel.ndim or shape[0] != 1 or shape[1] != kernel.shape[1] * groups:
-        raise ModelError(f"layer {node.name} convolves a tensor of shape {shape} with a kernel of {kernel.shape}")
-    strides = node.options.get("strides", [1] * axes)
-    dilations = node.options.get("dilations", [1] * axes)
-    pads = _pads(node, shape[2:], kernel.shape[2:], strides, dilations)
-    W, out = convolution_matrix(kernel.astype(np.float64), shape[1:], strides, dilations, pads, groups, walk.room)
-    if kernel.dtype.kind == "f":
-        walk.dtypes.append(str(kernel.dtype))
-    v = matrix(walk, node.name, x, W, (1, *out))
-    return v if bias is None else shift(walk, node.name, v, np.asarray(bias).reshape(-1, *[1] * axes))
+        raise refuse_product(node.name, "Conv, a convolution")
+    shape, axes = _shape(x), np.ndim(kernel) - 2
+    strides, dilations = (list(node.options.get(key, [1] * axes)) for key in ("strides", "dilations"))
+    pads = _pads(node, shape[2:], np.shape(kernel)[2:], strides, dilations)
+    return convolve(walk, node.name, x, kernel, bias, strides, dilations, pads, int(node.options.get("group", 1)))
 
 
 def _pads(
@@ -207,7 +193,7 @@ def _leaky_relu(walk: Walk, node: Node, x: Vector) -> Vector:
 
 def _prelu(walk: Walk, node: Node, x: Vector, slope: Any) -> Vector:
     if isinstance(slope, Vector):
-        raise refuse_branch(node.name, "PRelu")
+        raise refuse_product(node.name, "PRelu, a product")
     return gate(walk, node.name, x, slope)
 
 

@@ -15,41 +15,36 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.chain import assemble
+from relu_shallow.load.lowering import assemble
+from relu_shallow.load.operations import BATCH_NORM_EPS, batch_norm, gate, head, linear
 from relu_shallow.load.reading import ModelFile, damaged
 from relu_shallow.load.state_dict import walk_state_dict
-from relu_shallow.load.walk import (
-    BATCH_NORM_EPS,
-    Vector,
-    Walk,
-    batch_norm,
-    finish,
-    gate,
-    head,
-    linear,
-    most_entries,
-    source_of,
-)
+from relu_shallow.load.walk import Vector, Walk, Wanted, most_entries, source_of, start, walked
 from relu_shallow.network import Head, Network
 
 CONVERTED = "relu_shallow"  # the metadata key of a file written by convert
 HEADS: tuple[Head, ...] = ("softmax", "log_softmax", "sigmoid", "tanh")
 
 
-def read_safetensors(file: ModelFile) -> Network:
+def read_safetensors(file: ModelFile, wanted: Wanted) -> Network:
     """The network of a safetensors file of weights."""
     tensors, metadata = _content(file)
     if CONVERTED in metadata:
         raise ModelError(f"{file.name} is a network converted by relu-shallow already, not a model to convert; "
                          "read it with inspect, verify, predict or explain")  # fmt: skip
     tensors = {**tensors, **_aliases(file, tensors, metadata)}
-    walk, v = Walk(room=most_entries(file)), Vector(0, None)
-    if "chain" in metadata:
+    walk = Walk(room=most_entries(file), wanted=wanted)
+
+    def run() -> Vector:
+        v = start(walk, None)
+        if "chain" not in metadata:
+            return walk_state_dict(walk, v, tensors, file.name, ordered=False)
         for word in _declared(file, metadata["chain"]):
             v = _step(walk, file, v, word, tensors, _number(file, metadata.get("batch_norm_eps", BATCH_NORM_EPS)))
-    else:
-        v = walk_state_dict(walk, v, tensors, file.name, ordered=False)
-    return assemble(finish(walk, v, file.name), source_of(walk, file.name, "safetensors", file.sha256))
+        return v
+
+    graph = walked(walk, file.name, run)
+    return assemble(graph, source_of(walk, file.name, "safetensors", file.sha256))
 
 
 def _aliases(

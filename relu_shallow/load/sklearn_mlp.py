@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.chain import assemble
-from relu_shallow.load.walk import Vector, Walk, finish, gate, head, linear, source_of
+from relu_shallow.load.lowering import assemble
+from relu_shallow.load.operations import gate, head, linear
+from relu_shallow.load.walk import Walk, source_of, start, walked
 from relu_shallow.network import Head, Network
 
 MODULE = "sklearn.neural_network._multilayer_perceptron"
@@ -30,7 +31,8 @@ def read_sklearn(model: Any) -> Network:
                          "regions; fit it with activation='relu'")  # fmt: skip
     if model.out_activation_ not in HEADS:
         raise ModelError(f"the {what} ends in {model.out_activation_!r}; supported: {', '.join(HEADS)}")
-    walk, v = Walk(), Vector(0, None)
+    walk = Walk()
+    v = start(walk, None)
     for layer, (W, b) in enumerate(zip(model.coefs_, model.intercepts_, strict=True), start=1):
         v = linear(walk, f"layer {layer}", v, np.asarray(W).T, b)
         if layer < len(model.coefs_) and model.activation == "relu":
@@ -38,4 +40,4 @@ def read_sklearn(model: Any) -> Network:
     if HEADS[model.out_activation_] != "identity":
         v = head(walk, model.out_activation_, v, HEADS[model.out_activation_])
     names = tuple(map(str, getattr(model, "feature_names_in_", ())))
-    return assemble(finish(walk, v, what), source_of(walk, "memory", f"sklearn {what}", ""), names)
+    return assemble(walked(walk, what, lambda: v), source_of(walk, "memory", f"sklearn {what}", ""), names)

@@ -14,8 +14,9 @@ from itertools import pairwise
 import numpy as np
 
 from relu_shallow.errors import ModelError
+from relu_shallow.load.operations import gate, linear
 from relu_shallow.load.reading import say
-from relu_shallow.load.walk import Vector, Walk, gate, linear
+from relu_shallow.load.walk import Vector, Walk, meet
 
 INSTEAD = "Save the whole model instead: torch.onnx.export(...), torch.export.save(...) or torch.save(nn.Sequential)."
 
@@ -36,6 +37,7 @@ def walk_state_dict(walk: Walk, v: Vector, tensors: Mapping[str, np.ndarray], wh
                     f"layers ({', '.join(order)}) and none at the end")  # fmt: skip
     say(f"{what}: inferred {walk.assumed}")
     for place, name in enumerate(order):
+        meet(walk, name, [v])
         v = linear(walk, name, v, layers[name], tensors.get(_key(name, "bias")))
         v = v if place == len(order) - 1 else gate(walk, f"ReLU after {name}", v, 0.0)
     return v

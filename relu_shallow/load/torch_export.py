@@ -14,10 +14,10 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import apply
-from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import Storage, Tensor, array_of, read_archive_pickle
+from relu_shallow.load.lowering import assemble
 from relu_shallow.load.reading import Archive, ModelFile, damaged, from_bytes, open_archive
-from relu_shallow.load.walk import Walk, finish, most_entries, source_of, start
+from relu_shallow.load.walk import Walk, Wanted, most_entries, source_of, start, walked
 from relu_shallow.network import Network
 
 # torch._export.serde.schema.ScalarType
@@ -26,19 +26,19 @@ NUMBER_TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "f
 MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError, ArithmeticError)
 
 
-def read_torch_export(file: ModelFile) -> Network:
+def read_torch_export(file: ModelFile, wanted: Wanted) -> Network:
     """The network of a torch.export archive."""
     archive = open_archive(file)
     if "models/model.json" not in archive.members:
         raise ModelError(f"{file.name} has no models/model.json: it was not written by torch.export.save, or by one "
                          "older than PyTorch 2.9; save it again, or export it to ONNX")  # fmt: skip
-    walk = Walk(room=most_entries(file))
+    walk = Walk(room=most_entries(file), wanted=wanted)
     try:
         program = json.loads(archive.read("models/model.json"))
-        output = _walked(walk, archive, program["graph_module"])
+        graph = walked(walk, file.name, lambda: _walked(walk, archive, program["graph_module"]))
     except MALFORMED as error:
         raise damaged(file, "torch.export", "its graph is not that of a chain of layers") from error
-    return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torch.export", file.sha256))
+    return assemble(graph, source_of(walk, file.name, "torch.export", file.sha256))
 
 
 def _walked(walk: Walk, archive: Archive, module: dict[str, Any]) -> Any:

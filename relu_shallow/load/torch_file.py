@@ -22,12 +22,12 @@ import numpy as np
 from relu_shallow.errors import ModelError
 from relu_shallow.load import torch_export, torchscript
 from relu_shallow.load.assumed import walk_assumed
-from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import BROKEN_PICKLE, StandInType, read_archive_pickle, read_legacy_pickle
 from relu_shallow.load.layers import LAYERS, SEQUENCE, check_tree, is_standard, numbers, walk_layers
+from relu_shallow.load.lowering import assemble
 from relu_shallow.load.reading import ModelFile, damaged, is_zip, open_archive
 from relu_shallow.load.state_dict import walk_state_dict
-from relu_shallow.load.walk import Vector, Walk, finish, most_entries, source_of
+from relu_shallow.load.walk import Vector, Walk, Wanted, most_entries, source_of, start, walked
 from relu_shallow.network import Network
 
 LISTED = (*LAYERS, SEQUENCE, "torch.nn.modules.container.ModuleList")
@@ -37,22 +37,22 @@ MALFORMED = (TypeError, ValueError, AttributeError, KeyError, IndexError, Arithm
 CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 
 
-def read_torch(file: ModelFile, trust: Sequence[str] = ()) -> Network:
+def read_torch(file: ModelFile, wanted: Wanted, trust: Sequence[str] = ()) -> Network:
     """The network of a file written by PyTorch, whichever of its formats it is in."""
     if is_zip(file.data):
         members = open_archive(file).members
         if "constants.pkl" in members:
-            return torchscript.read_torchscript(file)
+            return torchscript.read_torchscript(file, wanted)
         if "models/model.json" in members or "serialized_exported_program.json" in members:
-            return torch_export.read_torch_export(file)
+            return torch_export.read_torch_export(file, wanted)
         if "data.pkl" not in members:
             raise damaged(file, "PyTorch", "the archive holds no data.pkl")
     elif file.data[:1] != b"\x80":
         raise damaged(file, "PyTorch", "it is neither a zip archive nor a pickle")
     if trust:
-        return _network(file, _trusted(file, trust), trust)
+        return _network(file, _trusted(file, trust), trust, wanted)
     try:
-        return _network(file, _stand_ins(file), ())
+        return _network(file, _stand_ins(file), (), wanted)
     except MALFORMED as error:
         raise damaged(file, "PyTorch", f"what it holds is not put together as PyTorch does: {error}") from error
 
@@ -95,26 +95,25 @@ def _imported(path: str) -> Any:
                          "package.module.Class, and make it importable (PYTHONPATH)") from error  # fmt: skip
 
 
-def _network(file: ModelFile, found: Any, trust: Sequence[str]) -> Network:
+def _network(file: ModelFile, found: Any, trust: Sequence[str], wanted: Wanted) -> Network:
     """The network of what the file held."""
-    walk, v = Walk(room=most_entries(file)), Vector(0, None)
-    if isinstance(found, Mapping):
-        tensors = _tensors(found, file.name)
-        v = walk_state_dict(walk, v, tensors, file.name, ordered=True)
-    elif not hasattr(found, "__dict__") or "_modules" not in vars(found):
+    if not isinstance(found, Mapping) and (not hasattr(found, "__dict__") or "_modules" not in vars(found)):
         kind = "Tensor" if isinstance(found, np.ndarray) else type(found).__name__
         raise ModelError(f"{file.name} holds a {kind}; expected a model or its state_dict")
-    elif check_tree(file.name, found) and is_standard(found):
-        v = walk_layers(walk, "", v, found)
-    elif isinstance(type(found), StandInType):
-        v = walk_assumed(walk, v, found, file.name)
-    elif trust:
+    standard = not isinstance(found, Mapping) and check_tree(file.name, found) and is_standard(found)
+    if trust and not standard and not isinstance(found, Mapping) and not isinstance(type(found), StandInType):
         from relu_shallow.load.module import read_module
 
-        return read_module(found, name=file.name, form="torch", sha256=file.sha256)
-    else:
-        v = walk_assumed(walk, v, found, file.name)
-    return assemble(finish(walk, v, file.name), source_of(walk, file.name, "torch", file.sha256))
+        return read_module(found, wanted, name=file.name, form="torch", sha256=file.sha256)
+    walk = Walk(room=most_entries(file), wanted=wanted)
+
+    def run() -> Vector:
+        v = start(walk, None)
+        if isinstance(found, Mapping):
+            return walk_state_dict(walk, v, _tensors(found, file.name), file.name, ordered=True)
+        return walk_layers(walk, "", v, found) if standard else walk_assumed(walk, v, found, file.name)
+
+    return assemble(walked(walk, file.name, run), source_of(walk, file.name, "torch", file.sha256))
 
 
 def _tensors(found: Mapping[Any, Any], what: str) -> dict[str, np.ndarray]:

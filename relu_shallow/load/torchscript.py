@@ -19,11 +19,11 @@ import numpy as np
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import apply
 from relu_shallow.load.axes import Size
-from relu_shallow.load.chain import assemble
 from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle
 from relu_shallow.load.layers import class_path
+from relu_shallow.load.lowering import assemble
 from relu_shallow.load.reading import Archive, ModelFile, damaged, open_archive
-from relu_shallow.load.walk import Vector, Walk, finish, most_entries, source_of
+from relu_shallow.load.walk import Vector, Walk, Wanted, most_entries, source_of, start, walked
 from relu_shallow.network import Network
 
 DEEPEST_CALL = 40  # modules within modules; real ones stay below ten
@@ -31,7 +31,7 @@ MOST_STEPS = 100_000  # expressions followed in all; functions that call one ano
 MALFORMED = (TypeError, ValueError, AttributeError, KeyError, IndexError, ArithmeticError)
 
 
-def read_torchscript(file: ModelFile) -> Network:
+def read_torchscript(file: ModelFile, wanted: Wanted) -> Network:
     """The network of a TorchScript archive."""
     archive = open_archive(file)
     root = read_archive_pickle(archive)
@@ -40,15 +40,15 @@ def read_torchscript(file: ModelFile) -> Network:
     constants = read_archive_pickle(archive, "constants.pkl", "constants")
     if not isinstance(constants, (tuple, list)):
         raise damaged(file, "TorchScript", "constants.pkl holds no constants")
-    walk = Walk(room=most_entries(file))
+    walk = Walk(room=most_entries(file), wanted=wanted)
     program = Program(archive, tuple(constants), walk, _paths(root, ""))
     try:
-        output = program.call_method(root, "forward", [Vector(0, None)], {})
+        graph = walked(walk, file.name, lambda: program.call_method(root, "forward", [start(walk, None)], {}))
     except RecursionError as error:
         raise damaged(file, "TorchScript", "its code is nested too deeply") from error
     except MALFORMED as error:
         raise damaged(file, "TorchScript", f"its code does not fit what it holds: {error}") from error
-    return assemble(finish(walk, output, file.name), source_of(walk, file.name, "torchscript", file.sha256))
+    return assemble(graph, source_of(walk, file.name, "torchscript", file.sha256))
 
 
 def _paths(module: object, path: str) -> dict[int, str]:

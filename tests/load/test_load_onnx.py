@@ -223,12 +223,6 @@ THREE = {"W": normal(3, 4), "V": normal(3, 2)}
 BAD = {
     "layer Erf 1 is Erf": (
         [helper.make_node("MatMul", ["x", "W"], ["h"]), helper.make_node("Erf", ["h"], ["y"])], THREE),
-    "residual": (
-        [helper.make_node("Neg", ["x"], ["h"], name="twice"), helper.make_node("Add", ["x", "h"], ["y"])], {}),
-    "Concat": ([helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Concat", ["x", "h"], ["y"], axis=1)], {}),
-    "use the same value": (
-        [helper.make_node("Relu", ["x"], ["h"]), helper.make_node("Neg", ["x"], ["i"]),
-         helper.make_node("Add", ["i", "h"], ["y"])], {}),
     "needs its own output": ([helper.make_node("Add", ["x", "z"], ["y"]), helper.make_node("Neg", ["y"], ["z"])], {}),
     "nothing makes the value 'lost'": ([helper.make_node("Add", ["x", "lost"], ["y"])], {}),
     "takes 3 values, but 4 come in": (
