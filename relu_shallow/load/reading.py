@@ -121,25 +121,30 @@ BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError
               struct.error)  # fmt: skip
 
 
-def open_archive(file: ModelFile) -> Archive:
-    """The zip archive in a model file's content; raises ModelError where its members would fill the memory."""
+def open_archive(file: ModelFile, *, flat: bool = False) -> Archive:
+    """The zip archive in a model file's content; raises ModelError where its members would fill the memory.
+
+    PyTorch's members lie below one top folder; those of Keras do not (`flat`).
+    """
+    maker = "Keras" if flat else "PyTorch"
     try:
         zipped = zipfile.ZipFile(io.BytesIO(file.data))
         entries = [info for info in zipped.infolist() if not info.is_dir()]
     except BROKEN_ZIP as error:
         raise damaged(file, "zip", error) from error
-    members = {info.filename.partition("/")[2]: info for info in entries}
+    members = {info.filename if flat else info.filename.partition("/")[2]: info for info in entries}
     if len(members) != len(entries):
-        raise damaged(file, "zip", "two of its members have one name, or it has more than one top folder")
+        more = "" if flat else ", or it has more than one top folder"
+        raise damaged(file, "zip", f"two of its members have one name{more}")
     for info in entries:
         if info.compress_type not in PACKINGS or (
             info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size
         ):
-            raise damaged(file, "zip", f"{info.filename} is packed in a way that PyTorch never writes")
+            raise damaged(file, "zip", f"{info.filename} is packed in a way that {maker} never writes")
     packed, unpacked = sum(info.compress_size for info in entries), sum(info.file_size for info in entries)
     if packed > len(file.data):
         raise damaged(file, "zip", f"its members claim {packed} bytes of a file of {len(file.data)}, so they overlap")
     if unpacked > most_bytes(file):
         raise ModelError(f"{file.name} has {len(file.data)} bytes and would unpack to {unpacked}, more than any model "
-                         "does; such an archive is not opened. Save the model again with PyTorch")  # fmt: skip
+                         f"does; such an archive is not opened. Save the model again with {maker}")  # fmt: skip
     return Archive(file, members, zipped)
