@@ -122,9 +122,9 @@ def _part(file: ModelFile, spec: Any, version: int, left: list[int], depth: int)
     if kind in SEQUENCES:
         built = options.get("build_input_shape") or (spec.get("build_config") or {}).get("input_shape")
         return _sequence(name, parts, built)
-    calls = tuple(call for inner, part in zip(listed, parts, strict=True) for call in _calls(file, part.name, inner))
-    return Model(name, "Functional", by_name, calls, _ends(file, options.get("input_layers")),
-                 _ends(file, options.get("output_layers")))  # fmt: skip
+    calls = [call for inner, part in zip(listed, parts, strict=True) for call in _calls(file, part.name, inner)]
+    inputs, outputs = (_ends(file, options.get(key)) for key in ("input_layers", "output_layers"))
+    return Model(name, "Functional", by_name, _renumbered(by_name, calls, outputs), inputs, outputs)
 
 
 def _check_own(name: str, kind: str, spec: Mapping[str, Any]) -> None:
@@ -151,6 +151,17 @@ def _sequence(name: str, parts: list[Part], built: Any) -> Model:
             before = Tensor(part.name)
     return Model(name, "Sequential", {part.name: part for part in parts}, tuple(calls), (entry,), (before,),
                  built)  # fmt: skip
+
+
+def _renumbered(parts: Mapping[str, Part], calls: list[Call], outputs: tuple[Tensor, ...]) -> tuple[Call, ...]:
+    """The calls by the numbers under which their outputs are used: Keras 2 counts a model's own making as number 0."""
+    count, last = dict[str, int](), dict[str, int]()
+    for call in calls:
+        count[call.layer] = count.get(call.layer, 0) + 1
+    for tensor in (*outputs, *(tensor for call in calls for tensor in call.tensors)):
+        last[tensor.layer] = max(last.get(tensor.layer, 0), tensor.call)
+    late = {name for name, part in parts.items() if isinstance(part, Model) and last.get(name) == count.get(name)}
+    return tuple(Call(call.layer, call.number + (call.layer in late), call.arguments) for call in calls)
 
 
 def _calls(file: ModelFile, name: str, spec: Mapping[str, Any]) -> Iterator[Call]:
