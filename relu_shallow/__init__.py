@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from relu_shallow.explanation import explain
     from relu_shallow.load import load_network
     from relu_shallow.network import Network, from_layers
+    from relu_shallow.plot.regions import plot_regions
     from relu_shallow.regions.folder import RegionsFolder
     from relu_shallow.regions.gathering import merge_folders
     from relu_shallow.shallow.literal import LiteralNetwork
@@ -52,7 +53,7 @@ _HOME = {
     "estimate": "estimation", "merge_folders": "regions.gathering",
     "RegionsFolder": "regions.folder",
     "StoredNetwork": "shallow.stored", "open_regions": "shallow.stored",
-    "explain": "explanation",
+    "explain": "explanation", "plot_regions": "plot.regions",
     "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
     "verify": "certify",
 }  # fmt: skip
@@ -85,6 +86,7 @@ __all__ = [
     "load_shallow",
     "merge_folders",
     "open_regions",
+    "plot_regions",
     "plane",
     "save_shallow",
     "verify",

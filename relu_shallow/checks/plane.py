@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,14 +10,13 @@ import numpy as np
 
 from relu_shallow.checks.closure import Closure, exact_cell, is_real, lay_out_cells, states_of
 from relu_shallow.checks.counting import free_inputs
-from relu_shallow.checks.exact import Row, witness_of
+from relu_shallow.checks.exact import witness_of
 from relu_shallow.checks.facets import LISTED, OPEN
 from relu_shallow.domain import Box, Domain
+from relu_shallow.polygons import Corner, clip, polygon_area
 from relu_shallow.shallow.table import Table
 
 MOST = 5_000  # regions; each takes some milliseconds
-
-Corner = tuple[Fraction, Fraction]
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,3 @@ def check_plane(table: Table, domain: Box, progress: Callable[[int], None] = lam
         corners.update(polygon)
         edges.update(frozenset(pair) for pair in zip(polygon, polygon[1:] + polygon[:1], strict=True))
     return Plane(area, (right - left) * (high - low), len(corners), len(edges), table.regions)
-
-
-def clip(polygon: Sequence[Corner], row: Row) -> list[Corner]:
-    """The part of a convex polygon where a row is not negative (Sutherland and Hodgman)."""
-    a, b, c = row
-    values = [a * x + b * y + c for x, y in polygon]
-    kept: list[Corner] = []
-    for i, (here, value) in enumerate(zip(polygon, values, strict=True)):
-        (x, y), before = polygon[i - 1], values[i - 1]
-        if value * before < 0:
-            part = before / (before - value)
-            kept.append((x + part * (here[0] - x), y + part * (here[1] - y)))
-        if value >= 0:
-            kept.append(here)
-    return kept
-
-
-def polygon_area(polygon: Sequence[Corner]) -> Fraction:
-    """The area inside corners in order (the shoelace formula)."""
-    pairs = zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
-    return abs(sum((x * v - u * y for (x, y), (u, v) in pairs), Fraction(0))) / 2

@@ -12,7 +12,7 @@ import click
 from relu_shallow.cli import BAD_INPUT, DONE, interrupted
 from relu_shallow.errors import ReluShallowError, printable
 
-COMMANDS = ("estimate", "convert", "merge", "verify", "explain", "inspect", "predict", "export")
+COMMANDS = ("estimate", "convert", "merge", "verify", "explain", "inspect", "predict", "export", "plot")
 
 
 class CommandLine(click.Group):

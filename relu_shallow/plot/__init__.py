@@ -1,1 +1,1 @@
-"""Pictures of explanations, drawn by shap with matplotlib."""
+"""Pictures: of explanations, drawn by shap with matplotlib, and of linear regions, from exact polygons."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.explanation.attribution import Attribution
+from relu_shallow.plot.lettering import fonts, label
 
 SWARM_ROWS = 2000  # more points than this hide one another and take seconds to place
 SHOWN = 15  # features drawn; the others are summed in one line
-LINE, LINES = 26, 8  # a feature's name is broken into at most so many lines of so many characters
 DOTS_PER_INCH = 150
 TICKS = 5  # intervals on the axis of values: labels of more run into one another
 
@@ -46,20 +45,6 @@ def waterfall(attribution: Attribution, row: int, output: int = 0) -> bytes:
 
     drawn = _explanation(attribution, output, np.array([row]))[0]
     return _picture(lambda: shap.plots.waterfall(drawn, max_display=SHOWN, show=False), drawn)
-
-
-def label(name: str) -> str:
-    """A feature's name as matplotlib should draw it: broken into lines, and never read as mathematics."""
-    plain = "".join(c if c.isprintable() else " " for c in name).strip() or "(no name)"
-    lines = [""]
-    for word in re.findall(r".+?(?:[\s_./-]+|$)", plain):  # names break after spaces and underscores first
-        if lines[-1] and len(lines[-1]) + len(word.rstrip()) > LINE:
-            lines.append("")
-        pieces = [word[i : i + LINE] for i in range(0, len(word.rstrip()), LINE)]
-        lines[-1] += pieces[0]
-        lines += pieces[1:]
-    shown = [*lines[:LINES], "…"] if len(lines) > LINES else lines
-    return "\n".join(line.strip() for line in shown).replace("$", r"\$")
 
 
 def _explanation(attribution: Attribution, output: int, rows: np.ndarray) -> Any:
@@ -104,7 +89,7 @@ def _drawing() -> Iterator[None]:
     plt.switch_backend("agg")
     np.random.seed(0)  # noqa: NPY002
     try:
-        with mpl.rc_context({"font.family": _fonts()}), warnings.catch_warnings():
+        with mpl.rc_context({"font.family": fonts()}), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the page names it in text as well
             warnings.filterwarnings("ignore", message="The NumPy global RNG was seeded", category=FutureWarning)
             yield
@@ -112,13 +97,3 @@ def _drawing() -> Iterator[None]:
         np.random.set_state(random)  # noqa: NPY002
         if backend.lower() != "agg":
             plt.switch_backend(backend)
-
-
-def _fonts() -> list[str]:
-    """Matplotlib's own font, then what is installed for scripts that it does not cover."""
-    from matplotlib import font_manager
-
-    installed = set(font_manager.get_font_names())
-    wide = ("Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari",
-            "WenQuanYi Zen Hei", "Hiragino Sans", "Microsoft YaHei", "Arial Unicode MS")  # fmt: skip
-    return ["DejaVu Sans", *(name for name in wide if name in installed)]

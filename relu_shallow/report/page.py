@@ -16,10 +16,10 @@ from relu_shallow.errors import DataError
 from relu_shallow.explanation.attribution import LOCAL, Attribution, max_additivity_gap, status_counts
 from relu_shallow.network import Network
 from relu_shallow.plot.attribution import SHOWN, SWARM_ROWS, bar, beeswarm, waterfall
+from relu_shallow.plot.lettering import MINUS, number
 from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
 
-MINUS = "\u2212"
 LISTED_REGIONS = 10
 LISTED_FEATURES = 30
 FORMULA_TERMS = 8
@@ -77,12 +77,6 @@ def render(attribution: Attribution, model: ShallowNetwork | StoredNetwork | Net
 def _shown(value: Any) -> Any:
     """A value as it goes into the page: names of features may hold control characters, which a page may not."""
     return without_control(value) if isinstance(value, str) else value
-
-
-def number(value: float | int) -> str:  # beartype does not read an int as a float
-    """A number for reading: four significant digits, a true minus sign."""
-    text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 and value == round(value) else f"{value:.4g}"
-    return text.replace("-", MINUS)
 
 
 def _facts(model: ShallowNetwork | StoredNetwork | Network) -> list[tuple[str, str]]:

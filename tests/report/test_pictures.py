@@ -6,7 +6,8 @@ import pytest
 
 from relu_shallow.explanation import explain_rows
 from relu_shallow.network import from_layers, named
-from relu_shallow.plot.attribution import LINE, LINES, bar, beeswarm, label, waterfall
+from relu_shallow.plot.attribution import bar, beeswarm, waterfall
+from relu_shallow.plot.lettering import LINE, LINES, label
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = {"beeswarm": beeswarm, "bar": bar, "waterfall": lambda attribution: waterfall(attribution, 0)}
