@@ -38,7 +38,7 @@ class Subspace:
     label: str
 
     def __init__(
-        self, M: object, v: object, domain: Domain | None = None, *, names: Sequence[str] = (), label: str = ""
+        self, M: object, v: object, domain: object = None, *, names: Sequence[str] = (), label: str = ""
     ) -> None:
         """M as (inputs, d) and v as (inputs,) numbers; without a domain u is any point of R^d. Raises DomainError."""
         try:
@@ -76,7 +76,7 @@ def line(a: object, b: object, domain: Domain | None = None, *, label: str = "th
     start, end = _points((a, b))
     if (start == end).all():
         raise DomainError("a line needs two different points, and these are equal")
-    return Subspace(_finite(end - start)[:, None], start, Box(0, 1) if domain is None else domain, names=("t",),
+    return Subspace(_side(start, end)[:, None], start, Box(0, 1) if domain is None else domain, names=("t",),
                     label=label)  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def plane(
     Another domain may be given, as Box(0, 1). Raises DomainError where the points lie on one line.
     """
     start, second, third = _points((a, b, c))
-    sides = np.column_stack([_finite(second - start), _finite(third - start)])
+    sides = np.column_stack([_side(start, second), _side(start, third)])
     _check_independent(sides, "its three points lie on one line")
     box = Box(-MARGIN, 1 + MARGIN) if domain is None else domain
     return Subspace(sides, start, box, names=("s", "t"), label=label)
@@ -152,7 +152,9 @@ def _points(given: Sequence[object]) -> list[np.ndarray]:
     return points
 
 
-def _finite(side: np.ndarray) -> np.ndarray:
+def _side(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        side = end - start
     if not np.isfinite(side).all():
         raise DomainError("the points of a slice are too far apart for float64")
     return side
