@@ -189,7 +189,7 @@ def gathered(walk: Walk, name: str, v: Vector, index: Int[np.ndarray, "*shape"],
     return moved if value == 0 else shift(walk, name, moved, np.where(index >= 0, 0.0, value))
 
 
-def resize(walk: Walk, name: str, v: Vector, along: Sequence[Float[np.ndarray, "out in"] | None]) -> Vector:
+def resize(walk: Walk, name: str, v: Vector, along: Sequence[Float[np.ndarray, "_ _"] | None]) -> Vector:
     """Every axis after the channels by a matrix of its own (None: as it is): nearest and linear upsampling."""
     shape = shape_of(v)
     from scipy.sparse import csr_array, eye_array, kron
@@ -198,7 +198,7 @@ def resize(walk: Walk, name: str, v: Vector, along: Sequence[Float[np.ndarray, "
     out = list(shape[:2])
     for size, M in zip(shape[2:], along, strict=True):
         out.append(size if M is None else len(M))
-        make_room(walk, name, W.nnz * (size if M is None else np.count_nonzero(M)))
+        make_room(walk, name, W.nnz * (size if M is None else int(np.count_nonzero(M))))
         W = kron(W, eye_array(size) if M is None else csr_array(M), format="csr")
     return matrix(walk, name, v, csr_array(W), tuple(out))
 
