@@ -58,7 +58,7 @@ def command(
     check_apart({"the picture": out}, {"the network": file, "the data": data})
     window = given_view(view) if view else None
     shallow = _network(file, domain, options)
-    points = _points(data, target, shallow, options) if data else None
+    shallow, points = _points(data, target, shallow, options) if data else (shallow, None)
     scene = plot_regions(shallow, out, color=color, output=output, view=window, data=points, decision=decision)
     if as_json:
         print_json({
@@ -100,14 +100,19 @@ def _network(file: str, domain: str | None, options: dict[str, Any]) -> ShallowN
         return convert(network, where, progress=progress)
 
 
-def _points(data: str, target: str | None, shallow: ShallowNetwork | StoredNetwork, options: dict[str, Any]) -> Points:
-    """The rows of --data, and their values in the column of --target."""
+def _points(
+    data: str, target: str | None, shallow: ShallowNetwork | StoredNetwork, options: dict[str, Any]
+) -> tuple[ShallowNetwork | StoredNetwork, Points]:
+    """The network, with the names of --data where it had none, and the rows with their values in --target."""
     from relu_shallow.cli.tables import say_how_matched
     from relu_shallow.data import read_table
+    from relu_shallow.naming import named_by
     from relu_shallow.plot.regions import points_of
 
     drop = (*options["drop"], *([target] if target else []))
     table = read_table(data, **{**options, "drop": drop})
     known = read_table(data, no_header=options["no_header"], columns=[target]) if target else None
-    say_how_matched(table, shallow.network.feature_names)
-    return points_of(table, shallow.network, known)
+    if shallow.network.slice is None:
+        shallow = named_by(shallow, table)
+        say_how_matched(table, shallow.network.feature_names)
+    return shallow, points_of(table, shallow.network, known)

@@ -10,7 +10,7 @@ from relu_shallow.checks.maps import maps_of
 from relu_shallow.domain import describe
 from relu_shallow.errors import OutputError
 from relu_shallow.plot.classes import class_rows, divide
-from relu_shallow.plot.colours import INK, PAPER, curve_colour, mixed
+from relu_shallow.plot.colours import INK, PAPER, Scale, curve_colour, mixed
 from relu_shallow.plot.frame import AXES, Frame
 from relu_shallow.plot.paint import Choice, Painting, Subject, choose, has_classes, paint, subject_of
 from relu_shallow.plot.points import Points, marks_of, no_points
@@ -20,12 +20,12 @@ from relu_shallow.plot.view import View, frame_of
 from relu_shallow.polygons import LEAST, clip
 from relu_shallow.shallow.table import ShallowNetwork
 
-WIDEST, THINNEST = 1.3, 0.12  # lines between regions, in points
+WIDEST, THINNEST = 1.0, 0.12  # lines between regions, in points
 CROWD = 120.0  # regions, from which on lines get thinner
-BOLD = 1.7  # the decision boundary, and an output's curve
+BOLD = 2.0  # the decision boundary, and an output's curve
 FAINT = 0.6  # lines between regions behind curves
 DEEPER = 0.68  # the width of a layer's lines, of that of the layer below it
-PALER = 0.42  # how far the last layer's lines are from ink to paper
+PALE, PALEST = 0.15, 0.5  # how far the first and the last layer's lines are from ink to paper
 BAND = 0.06  # of the height of a picture of one input is the band of colours
 NUMBER = 4  # digits of the values of fixed inputs
 LISTED = 6  # of them
@@ -58,7 +58,7 @@ def compose(
         fills, parts, dotted = painting.fills, painting.parts, ()
     if bounded:
         strokes = (*strokes, *_ties(subject_of(shallow.table, frame, found.pieces)))
-    marks = (*dotted, *marks_of(dots, shallow.network, frame, choice.kind == "class", painting.scale))
+    marks = (*dotted, *marks_of(dots, shallow.network, frame, _known_as(shallow, choice, painting)))
     return _scene(shallow, frame, found, painting, fills, parts, strokes, marks, choice)
 
 
@@ -70,7 +70,7 @@ def borders_of(shallow: ShallowNetwork, found: Subdivision, flat: bool) -> tuple
     strokes = []
     for layer in sorted(set(found.layer.tolist()), reverse=True):  # the first layer's on top
         own = found.borders[found.layer == layer]
-        pale = PALER * layer / max(layers - 1, 1)
+        pale = PALE + (PALEST - PALE) * layer / max(layers - 1, 1)
         label = f"border of layer {layer + 1}" if layers > 1 else "border of regions"
         strokes.append(Stroke(own, mixed(INK, PAPER, pale), max(width * DEEPER**layer, THINNEST), label))
     return tuple(strokes)
@@ -81,6 +81,11 @@ def _ties(subject: Subject) -> tuple[Stroke, ...]:
     ties = [tie.ends for piece, rows in zip(subject.pieces, subject.rows, strict=True)
             for tie in divide(piece.corners, class_rows(rows))[1]]  # fmt: skip
     return (Stroke(np.array(ties), INK, BOLD, "decision boundary", cased=True),) if ties else ()
+
+
+def _known_as(shallow: ShallowNetwork, choice: Choice, painting: Painting) -> Scale | None:
+    """The scale on which known values of data lie: of the output that is shown."""
+    return painting.scale if choice.kind == "output" else None
 
 
 # --- one input --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.network import Network
+from relu_shallow.plot.classes import CLASS_HEADS
 from relu_shallow.plot.colours import INK, Scale, area_colour, darker
 from relu_shallow.plot.frame import AXES, Frame
 from relu_shallow.plot.scene import Marks
@@ -37,8 +38,8 @@ def in_plane(X: Float[np.ndarray, "points inputs"], frame: Frame) -> Float[np.nd
     return place
 
 
-def marks_of(points: Points, network: Network, frame: Frame, classes: bool, scale: Scale | None) -> tuple[Marks, ...]:
-    """The dots of the points in view, coloured by their known values where these are classes or on the scale."""
+def marks_of(points: Points, network: Network, frame: Frame, scale: Scale | None) -> tuple[Marks, ...]:
+    """The dots of the points in view, coloured by their known values where these are classes, or on a scale."""
     place = in_plane(points.X, frame)
     left, right, low, high = frame.view
     seen = (place >= (left, low)).all(axis=1) & (place <= (right, high)).all(axis=1)
@@ -47,6 +48,7 @@ def marks_of(points: Points, network: Network, frame: Frame, classes: bool, scal
     colours = [INK] * int(seen.sum())
     known = points.known[seen] if points.target else np.zeros(0)
     count = max(network.outputs, AXES)
+    classes = network.outputs > 1 or network.head in CLASS_HEADS or scale is None
     if len(known) and classes and (known == np.round(known)).all() and known.min() >= 0 and known.max() < count:
         colours = [darker(area_colour(int(value))) for value in known]
     elif len(known) and scale is not None:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from relu_shallow.atomic import replacing
 from relu_shallow.data import DataTable, columns_by_name, frame_table, match_columns
 from relu_shallow.errors import DataError, OutputError
+from relu_shallow.naming import named_by
 from relu_shallow.network import Network
 from relu_shallow.plot.compose import compose
 from relu_shallow.plot.png import render_png
@@ -47,6 +48,8 @@ def plot_regions(
     """
     writer = choose_drawing(path)
     listed = _in_memory(shallow)
+    if _is_frame(data):
+        listed = named_by(listed, frame_table(data))
     points = None if data is None else _points(data, target, listed.network)
     scene = compose(listed, color, output=output, view=_four(view), points=points, decision=decision)
     if writer is not _write_png and len(scene.fills) > ON_A_PAGE:
@@ -92,17 +95,18 @@ def _points(data: object, target: object, network: Network) -> Points:
     """Data as Python holds it: a frame, whose columns are matched by name, or rows."""
     if isinstance(data, Points):
         return data
-    frame = hasattr(data, "columns") and hasattr(data, "iloc")
-    if frame:
-        X = _matched(frame_table(data), network)
-    else:
-        X = _as_inputs(data, network)
+    X = _matched(frame_table(data), network) if _is_frame(data) else _as_inputs(data, network)
     if target is None:
         return Points(X)
     known = np.asarray(target, dtype=np.float64).ravel()
     if len(known) != len(X):
         raise DataError(f"a target is one value for each of the {len(X)} rows, got {len(known)}")
     return Points(X, str(getattr(target, "name", None) or "target"), known)
+
+
+def _is_frame(data: object) -> bool:
+    """Whether data has named columns."""
+    return hasattr(data, "columns") and hasattr(data, "iloc")
 
 
 def _as_inputs(data: object, network: Network) -> Float[np.ndarray, "rows inputs"]:
