@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from math import prod
 
 import numpy as np
+from jaxtyping import Int
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import Size, mixes_rows, reshaped
 from relu_shallow.load.graph import Select
-from relu_shallow.load.walk import Vector, Walk, append, known, shape_of, unknown
+from relu_shallow.load.walk import MOST_VALUES, Vector, Walk, append, known, shape_of, unknown
 
 
 def reshape(walk: Walk, name: str, v: Vector, target: Sequence[int | Size]) -> Vector:
@@ -85,3 +86,21 @@ def permute(walk: Walk, name: str, v: Vector, order: Sequence[int]) -> Vector:
     if (np.diff(index.ravel()) == 1).all():
         return moved
     return append(walk, name, moved, index.shape, Select(name, index.ravel()))
+
+
+def pick(walk: Walk, name: str, v: Vector, index: Int[np.ndarray, "*shape"], batch: int | None) -> Vector:
+    """The values at the given places of a tensor, in the places' shape, whose axis of rows is `batch`."""
+    if 0 in index.shape:
+        raise ModelError(f"layer {name} leaves nothing of a tensor of shape {shape_of(v)}")
+    if index.size > MOST_VALUES:
+        raise ModelError(f"layer {name} makes {index.size} values; at most {MOST_VALUES} are read")
+    picked = Vector(v.place, index.shape, batch)
+    flat = index.ravel()
+    if np.array_equal(flat, np.arange(prod(shape_of(v)))):
+        return picked
+    return append(walk, name, picked, index.shape, Select(name, flat))
+
+
+def places(v: Vector) -> Int[np.ndarray, "*shape"]:
+    """The place of every value of a tensor among all of them, in the tensor's shape."""
+    return np.arange(prod(shape_of(v))).reshape(shape_of(v))
