@@ -22,6 +22,7 @@ from relu_shallow.checks.volumes import check_volumes
 from relu_shallow.domain import Box, fit
 from relu_shallow.errors import UsageError
 from relu_shallow.machine import usable_cores
+from relu_shallow.network import Network
 from relu_shallow.regions.folder import RegionsFolder
 from relu_shallow.shallow.stored import StoredNetwork, open_converted
 from relu_shallow.shallow.table import ShallowNetwork, Table, as_points
@@ -81,9 +82,9 @@ def verify(
     left_out: list[str] = []
     deep = shallow.network
     if model is not None:
-        from relu_shallow.load import load_network
+        from relu_shallow.load import load_network, reading_of
 
-        given = load_network(model)
+        given = model if isinstance(model, Network) else load_network(model, **reading_of(shallow.network.source))
         deep = on_its_slice(shallow.network, given)
         checks.append(same_network(shallow.network, deep))
         checks += same_names(shallow.network, given)

@@ -129,7 +129,8 @@ def get_domain(arrays: Arrays, kind: str, inputs: int) -> Domain:
 
 
 def _source(about: Mapping[str, Any]) -> Source:
-    given = {"assumed": "", **get_field(about, "source", dict)}
+    later = ("assumed", "until", "input_shape", "output_name", "checked")  # which older files do not have
+    given = {**dict.fromkeys(later, ""), **get_field(about, "source", dict)}
     if set(given) != {entry.name for entry in fields(Source)} or not all(isinstance(v, str) for v in given.values()):
         raise FormatError("its record of the original model is damaged")
     return Source(**given)

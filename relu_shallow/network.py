@@ -46,7 +46,9 @@ class Gate:
 class Source:
     """Where a network came from: file name (no folder), format, SHA-256 of the file, precision of its weights.
 
-    `assumed` says what the file itself left open, such as the order of its layers, and how it was read.
+    `assumed` says what the file itself left open, such as the order of its layers, and how it was read. `until`,
+    `input_shape` and `output_name` are what was asked of the reading, and `checked` says by what program, and on how
+    many rows, the source itself was run and found to agree; it is empty where the source was not run.
     """
 
     name: str = "memory"
@@ -54,6 +56,10 @@ class Source:
     sha256: str = ""
     dtype: str = "float64"
     assumed: str = ""
+    until: str = ""
+    input_shape: str = ""
+    output_name: str = ""
+    checked: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,9 @@ from relu_shallow.cli.options import (
     Seconds,
     data_options,
     json_option,
+    model_options,
     out_option,
+    taken_out,
 )
 
 if TYPE_CHECKING:
@@ -56,14 +58,13 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
 @click.option("--certify/--no-certify", default=True, show_default=True,
               help="Prove every decision, or take it as it looks in floating point.")  # fmt: skip
 @click.option("--proof", is_flag=True, help="Keep a proof of the whole list in the output, for anyone to check.")
-@click.option("--trust", metavar="CLASS", multiple=True,
-              help="Let a pickled model run this class's code, named by its import path (repeatable).")  # fmt: skip
+@model_options
 @click.option("--require", metavar="LEVEL", type=click.Choice(REQUIREMENTS),
               help="Exit 1 where the list is below this level: complete, witnessed or certified.")  # fmt: skip
 @data_options
 @json_option
 def command(
-    model: str, out: str | None, domain: str, trust: tuple[str, ...], require: str | None, as_json: bool,
+    model: str, out: str | None, domain: str, require: str | None, as_json: bool,
     proof: bool, resume: bool, share: tuple[int, int] | None, no_header: bool, columns: tuple[str, ...],
     drop: tuple[str, ...], **search: Any,
 ) -> int:  # fmt: skip
@@ -88,7 +89,7 @@ def command(
     target = _target(model, out)
     _check_choices(target, proof, resume, share, search)
     check_apart({"the output": target}, {"the model": model, **_files_of(domain)})
-    network = load_network(model, trust=trust)
+    network = load_network(model, **taken_out(search))
     options = {"no_header": no_header, "columns": columns, "drop": drop}
     region, names = parse_domain(domain, network, read_options=options, announce=say)
     network = named(network, names)

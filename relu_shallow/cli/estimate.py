@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_shallow.cli.options import Seconds, data_options, json_option
+from relu_shallow.cli.options import Seconds, data_options, json_option, model_options
 
 if TYPE_CHECKING:
     from relu_shallow.estimation.record import Estimate
@@ -26,13 +26,12 @@ MUCH = 20e9  # bytes on the disk
 @click.option("--workers", metavar="W", type=click.IntRange(min=1), help="Threads; by default one per usable core.")
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,
               help="What chance starts from.")  # fmt: skip
-@click.option("--trust", metavar="CLASS", multiple=True,
-              help="Let a pickled model run this class's code, named by its import path (repeatable).")  # fmt: skip
+@model_options
 @data_options
 @json_option
 def command(
-    model: str, domain: str, time_limit: float, workers: int | None, seed: int, trust: tuple[str, ...],
-    no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], as_json: bool,
+    model: str, domain: str, time_limit: float, workers: int | None, seed: int,
+    no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...], as_json: bool, **reading: Any,
 ) -> None:  # fmt: skip
     """Estimate how many regions MODEL has, and what converting it takes.
 
@@ -46,7 +45,7 @@ def command(
     from relu_shallow.domain_spec import parse_domain
     from relu_shallow.load import load_network
 
-    network = load_network(model, trust=trust)
+    network = load_network(model, **reading)
     options = {"no_header": no_header, "columns": columns, "drop": drop}
     region, _ = parse_domain(domain, network, read_options=options, announce=say)
     from relu_shallow.estimation import estimate  # only now: a bad model is refused without the compiler

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_shallow.cli.options import json_option
+from relu_shallow.cli.options import json_option, model_options
 
 if TYPE_CHECKING:
     from relu_shallow.domain import Domain
@@ -21,8 +21,9 @@ FEW_INPUTS = 6  # up to here the domain's bounds are listed
 
 @click.command("inspect")
 @click.argument("file", type=click.Path())
+@model_options
 @json_option
-def command(file: str, as_json: bool) -> None:
+def command(file: str, as_json: bool, **reading: Any) -> None:
     """Say what FILE holds: any model, or any converted network, a file or a folder of regions.
 
     \b
@@ -41,13 +42,15 @@ def command(file: str, as_json: bool) -> None:
         shallow = load_shallow(file)
         report = {"kind": "converted", **describe_network(shallow.network), **describe_regions(shallow)}
     else:
-        report = {"kind": "model", **describe_network(load_network(file))}
+        report = {"kind": "model", **describe_network(load_network(file, **reading))}
     print_json(report) if as_json else print_aligned(_lines(report))
 
 
 def describe_network(network: Network) -> dict[str, Any]:
     """What is known of a network, in JSON's types."""
     import numpy as np
+
+    from relu_shallow.network import switching
 
     gates = {(low, high) for gate in network.gates for low, high in zip(gate.inactive, gate.active, strict=True)}
     kinds = [_gate_name(float(low), float(high)) for low, high in sorted(gates)]
@@ -58,11 +61,13 @@ def describe_network(network: Network) -> dict[str, Any]:
         "sha256": network.source.sha256,
         "dtype": network.source.dtype,
         "assumed": network.source.assumed,
+        "source_checked": network.source.checked or "source not run",
         "slice": _describe_slice(network.slice),
         "inputs": network.inputs,
         "outputs": network.outputs,
         "layers": list(network.widths),
         "neurons": network.neurons,
+        "carriers": network.neurons - int(switching(network).sum()),
         "parameters": sum(part.size for part in weights) + sum(len(layer.b) for layer in network.affine),
         "gates": kinds,
         "head": network.head,

@@ -92,6 +92,45 @@ def data_options(function: Command) -> Command:
     return function
 
 
+class Shape(click.ParamType[tuple[int, ...]]):
+    """The shape of one row: whole numbers with commas between them."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers, refused where they are none."""
+        if isinstance(value, tuple):
+            return value
+        sizes = value.replace("x", ",").split(",")
+        if not all(size.strip().isdecimal() and len(size) < 10 and int(size) for size in sizes):
+            self.fail(f"{value!r:.60} is not the shape of one row, as 3,32,32", param, ctx)
+        return tuple(map(int, sizes))
+
+
+def model_options(function: Command) -> Command:
+    """How a model is read: --trust, --until, --input-shape, --output-name, --check-source; keywords of load_network."""
+    for option in (
+        click.option("--check-source", is_flag=True, help="Run the model by its own framework too, where that is "
+                     "installed and runs no code of the file, and compare outputs."),
+        click.option("--output-name", metavar="NAME", default="", help="The output tensor, where there are several."),
+        click.option("--input-shape", metavar="N,N,...", type=Shape(), default=None,
+                     help="The shape of one row, where the model does not tell it, as 3,32,32."),
+        click.option("--until", metavar="LAYER", default="", help="Only the part of the model before this layer."),
+        click.option("--trust", metavar="CLASS", multiple=True,
+                     help="Let a pickled model run this class's code, named by its import path (repeatable)."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+MODEL_OPTIONS = ("trust", "until", "input_shape", "output_name", "check_source")
+
+
+def taken_out(options: dict[str, Any], names: tuple[str, ...] = MODEL_OPTIONS) -> dict[str, Any]:
+    """The named options, which are then no longer among the others."""
+    return {name: options.pop(name) for name in names}
+
+
 def json_option(function: Command) -> Command:
     """--json."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(function)

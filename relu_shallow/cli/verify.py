@@ -53,14 +53,14 @@ def command(
     from relu_shallow.cli.tables import say_how_matched
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.errors import printable
-    from relu_shallow.load import load_network
+    from relu_shallow.load import load_network, reading_of
     from relu_shallow.proof.check import check_file
     from relu_shallow.shallow.stored import StoredNetwork, open_converted
 
     converted = open_converted(shallow)
     stored = isinstance(converted, StoredNetwork)
     proof = None if isinstance(converted, StoredNetwork) else converted.proof
-    original = load_network(model) if model else None
+    original = load_network(model, **reading_of(converted.network.source)) if model else None
     rows = None
     if data:
         table = read_table(data, **options)

@@ -13,8 +13,8 @@ import numpy as np
 
 from relu_shallow.errors import MissingExtra, ModelError, printable
 from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
-from relu_shallow.load.walk import Wanted
-from relu_shallow.network import Network
+from relu_shallow.load.walk import MOST_INPUTS, Wanted
+from relu_shallow.network import Network, Source
 
 # file ending -> module and function that reads it; imported on use, so that an .onnx file does not import torch
 READERS: dict[str, tuple[str, str]] = {
@@ -42,15 +42,18 @@ def load_network(
     until: str = "",
     input_shape: Sequence[int] | None = None,
     output_name: str = "",
+    check_source: bool = False,
 ) -> Network:
     """The network of a model file (by its path), of a live PyTorch module or scikit-learn MLP, or of a Network itself.
 
     `trust` names classes by import path that a `.pt` file may use and that are imported to read it. `until` names a
     layer: only the part before it is read. `input_shape` is the shape of one row, for models that do not tell it, and
-    `output_name` chooses one output tensor of several. Raises ModelError where the file cannot be read safely or a
-    layer has no linear regions.
+    `output_name` chooses one output tensor of several. With `check_source` the model is also run by its own framework,
+    where that is installed and runs no code of the file (a live module always is), and its outputs are compared;
+    `source.checked` says so. Raises ModelError where the file cannot be read safely, a layer has no linear regions, or
+    the outputs differ.
     """
-    wanted = Wanted(until, None if input_shape is None else tuple(map(int, input_shape)), output_name)
+    wanted = Wanted(until, _checked_shape(input_shape), output_name, check_source)
     if isinstance(model, Network):
         _check_no_wishes(wanted, "a Network")
         return model
@@ -65,8 +68,23 @@ def load_network(
                      "relu_shallow.Network")  # fmt: skip
 
 
+def reading_of(source: Source) -> dict[str, Any]:
+    """How a model was read, as the keywords of `load_network`."""
+    shape = tuple(map(int, source.input_shape.split(","))) if source.input_shape else None
+    return {"until": source.until, "input_shape": shape, "output_name": source.output_name}
+
+
+def _checked_shape(shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    if shape is None:
+        return None
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not sizes or not all(isinstance(size, int) and 0 < size <= MOST_INPUTS for size in sizes):
+        raise ModelError(f"input_shape is the shape of one row, as (3, 32, 32), got {shape!r:.60}")
+    return sizes
+
+
 def _check_no_wishes(wanted: Wanted, what: str) -> None:
-    if wanted != Wanted():
+    if wanted != Wanted(check=wanted.check):
         raise ModelError(f"{what} is read as it is: leave out until, input_shape and output_name")
 
 

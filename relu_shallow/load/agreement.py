@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
@@ -12,6 +14,11 @@ from relu_shallow.precision import gamma
 ROWS = 16  # at each of the scales
 SCALES = (1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3)
 ROUNDINGS = 8  # of one value by a constant: a normalisation's is itself computed from four
+
+
+def checked_by(network: Network, what: str) -> Network:
+    """The network with a note of the program that ran its source and agreed."""
+    return replace(network, source=replace(network.source, checked=what))
 
 
 def rows_to_compare(inputs: int) -> Float[np.ndarray, "rows inputs"]:

@@ -43,11 +43,15 @@ class Vector:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user asks of a reading: only the part before the layer `until`, rows of a shape, an output by its name."""
+    """What a user asks of a reading: only the part before the layer `until`, rows of a shape, an output by its name.
+
+    With `check` the source is run too, where that is safe, and its outputs compared.
+    """
 
     until: str = ""
     shape: Shape | None = None
     output: str = ""
+    check: bool = False
 
 
 class Reached(Exception):  # noqa: N818
@@ -91,6 +95,9 @@ def start(walk: Walk, shape: Shape | None, batch: int | None = 0) -> Vector:
     """The input tensor; where the file does not tell its shape, rows of the shape that the user gave, if any."""
     if shape is None and walk.wanted.shape is not None:
         shape, batch = (1, *walk.wanted.shape), 0
+    elif walk.wanted.shape is not None and shape is not None and walk.wanted.shape not in (shape, shape[1:]):
+        raise ModelError(f"the model's own input has the shape {shape}, its first axis being the rows, which a row of "
+                         f"shape {walk.wanted.shape} does not fit; leave out the input shape")  # fmt: skip
     if shape is not None and not 0 < prod(shape) <= MOST_INPUTS:
         raise ModelError(f"the input has the shape {shape}; between 1 and {MOST_INPUTS} values per row are read")
     walk.inputs = None if shape is None else prod(shape)
@@ -140,7 +147,8 @@ def choose_output(what: str, names: Sequence[str], wanted: Wanted) -> str:
 def source_of(walk: Walk, name: str, form: str, sha256: str) -> Source:
     """The record of where the walked model came from; its precision is that of its widest weights."""
     widest = max(walk.dtypes, key=lambda dtype: np.dtype(dtype).itemsize, default="float64")
-    return Source(name, form, sha256, widest, walk.assumed)
+    shape = "" if walk.wanted.shape is None else ",".join(map(str, walk.wanted.shape))
+    return Source(name, form, sha256, widest, walk.assumed, walk.wanted.until, shape, walk.wanted.output)
 
 
 def refuse_layer(name: str, what: str) -> ModelError:
@@ -169,13 +177,13 @@ def append(walk: Walk, name: str, v: Vector, shape: Shape | None, step: Step, *o
 
 def current(walk: Walk, name: str, v: Vector) -> Vector:
     """A vector as it is now: after what was done to it in place, and of the shape that is known by now."""
-    if v.place in walk.lost:
-        raise ModelError(f"layer {name} uses a value that layer {walk.lost[v.place]} changed in place by another name "
+    place = v.place
+    while place in walk.replaced and place not in walk.lost:
+        place = walk.replaced[place]
+    if place in walk.lost:
+        raise ModelError(f"layer {name} uses a value that layer {walk.lost[place]} changed in place by another name "
                          "(a copy, a slice or a transposed view of it); write that without changing it in "
                          "place")  # fmt: skip
-    place = v.place
-    while place in walk.replaced:
-        place = walk.replaced[place]
     shape = (1, walk.inputs) if v.shape is None and walk.inputs is not None else v.shape
     return Vector(place, shape, v.batch)
 
