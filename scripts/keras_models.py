@@ -4,7 +4,8 @@
     python scripts/keras_models.py tests/load/keras/two
 
 Needs, in an environment of its own, Keras 3 with one of its backends (pip install keras jax h5py), or Keras 2 (pip
-install tensorflow-cpu==2.15): relu-shallow reads the files without. A model is kept as NAME.keras, some as NAME.h5 in legacy.zip too, inputs and outputs in outputs.npz.
+install tensorflow-cpu==2.15): relu-shallow reads the files without. A model is kept as NAME.keras, some as NAME.h5 in
+legacy.zip too, inputs and outputs in outputs.npz.
 """
 
 import io
@@ -85,7 +86,8 @@ def activations():
     parts = [L.Dense(2, activation=kind)(i) for kind in kinds]
     x = L.Dense(4)(i)
     parts += [L.ReLU(max_value=1.5, negative_slope=0.1)(x), L.ReLU(max_value=1.0)(x), L.LeakyReLU(0.4)(x),
-              L.LeakyReLU()(x), L.PReLU()(x), L.ThresholdedReLU(0.0)(x) if not NEW else L.Activation("relu6")(x), L.Activation("hard_sigmoid")(x)]  # fmt: skip
+              L.LeakyReLU()(x), L.PReLU()(x), L.Activation("hard_sigmoid")(x),
+              L.Activation("relu6")(x) if NEW else L.ThresholdedReLU(0.0)(x)]  # fmt: skip
     parts += [L.Dense(2, activation=L.LeakyReLU(0.25))(i)]
     return keras.Model(i, L.Dense(1, activation="sigmoid")(L.Concatenate()(parts)))
 

@@ -53,5 +53,5 @@ def link(hdf5: Hdf5, body: bytes) -> tuple[str, int]:
     length = int.from_bytes(body[here : here + width], "little")
     name = body[here + width : here + width + length].decode()
     if kind:
-        raise hdf5.refused(f"has a {'soft' if kind == 1 else 'external'} link {name}")
+        raise hdf5.refused(f"has {'a soft' if kind == 1 else 'an external'} link {name}")
     return name, struct.unpack_from("<Q", body, here + width + length)[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from archives import ARCHIVES
 from command_line import one_sentence, random_layers, run, write_onnx
+from keras_files import KERAS
 from models import DEEP, MODELS
 from tables import BOXES, DATA, PROPERTIES, text
 
@@ -26,7 +27,7 @@ def domain(kind, name, content):
 
 
 CASES = {
-    **{name: (make, ["inspect", "{}"]) for name, make in {**ARCHIVES, **MODELS}.items()},
+    **{name: (make, ["inspect", "{}"]) for name, make in {**ARCHIVES, **MODELS, **KERAS}.items()},
     **{name: (make, ["predict", "good.shallow.safetensors", "{}"]) for name, make in DATA.items()},
     **{f"a property with {name}": (domain("vnnlib", "p.vnnlib", content), ["convert", "good.onnx", "--domain", "{}"])
        for name, content in PROPERTIES.items()},

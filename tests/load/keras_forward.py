@@ -101,7 +101,8 @@ def separable(x, options, depthwise_kernel, pointwise_kernel, bias=0.0):
     plain = {key: value for key, value in options.items() if key != "activation"}
     point = {"padding": "valid", "activation": options.get("activation", "linear"),
              "data_format": options.get("data_format")}  # fmt: skip
-    return convolution(depthwise(x, plain, depthwise_kernel=depthwise_kernel), point, kernel=pointwise_kernel, bias=bias)
+    x = depthwise(x, plain, depthwise_kernel=depthwise_kernel)
+    return convolution(x, point, kernel=pointwise_kernel, bias=bias)
 
 
 @channels_last
@@ -114,8 +115,8 @@ def transposed(x, options, kernel, bias=0.0):
     room = np.zeros((len(x), *(n * s + k for n, s, k in zip(x.shape[1:-1], strides, window, strict=True)),
                      kernel.shape[-2]))  # fmt: skip
     for where in product(*map(range, x.shape[1:-1])):
-        spread = np.tensordot(x[(slice(None), *where)], kernel, (1, axes + 1))
-        room[(slice(None), *(slice(p * s, p * s + k) for p, s, k in zip(where, strides, window, strict=True)))] += spread
+        reached = (slice(p * s, p * s + k) for p, s, k in zip(where, strides, window, strict=True))
+        room[(slice(None), *reached)] += np.tensordot(x[(slice(None), *where)], kernel, (1, axes + 1))
     cut = [max(k - s, 0) // 2 if same else 0 for k, s in zip(window, strides, strict=True)]
     y = room[(slice(None), *(slice(c, c + n) for c, n in zip(cut, size, strict=True)))]
     return activation(y + bias, options.get("activation", "linear"))

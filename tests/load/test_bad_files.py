@@ -98,7 +98,7 @@ def test_a_missing_file_an_empty_file_and_a_folder_are_said_so(ending, tmp_path)
         load_network(tmp_path)
 
 
-@pytest.mark.parametrize(("ending", "instead"), [(".h5", "tf2onnx"), (".pkl", "runs code"), (".txt", ".onnx, .nnet"),
+@pytest.mark.parametrize(("ending", "instead"), [(".pb", "tf2onnx"), (".pkl", "runs code"), (".txt", ".onnx, .nnet"),
                                                  ("", "(none)")])  # fmt: skip
 def test_an_ending_that_is_not_read_is_refused_with_what_is(ending, instead, tmp_path):
     (tmp_path / f"m{ending}").write_bytes(b"some bytes")

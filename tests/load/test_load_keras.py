@@ -182,7 +182,8 @@ def test_a_merge_is_what_the_documentation_says(kind, monkeypatch, tmp_path):
               for name, kernel in zip(names, kernels, strict=True)]  # fmt: skip
     model = functional({"x": (3,)}, ["merge"], *denses, (layer(kind, "merge", axis=-1), names))
     loaded = Loaded(monkeypatch, "keras_file", write_h5(tmp_path / "m.h5", model))
-    loaded.assert_same(lambda X: MERGED[kind]([X @ kernel.astype(float) for kernel in kernels], {"axis": -1}), unit=UNIT)
+    kernels = [kernel.astype(float) for kernel in kernels]
+    loaded.assert_same(lambda X: MERGED[kind]([X @ kernel for kernel in kernels], {"axis": -1}), unit=UNIT)
 
 
 @pytest.mark.parametrize("last", ["sigmoid", "tanh", "softmax"])
@@ -239,7 +240,7 @@ def test_a_layer_that_cannot_be_read_is_refused_by_name(case, tmp_path):
 def test_the_part_before_a_layer_can_be_read(tmp_path):
     path = write_h5(tmp_path / "m.h5", sequential((3,), layer("Dense", weights=DENSE, activation="gelu")))
     assert np.array_equal(load_network(path, until="dense_0.gelu").affine[0].W, np.eye(3))
-    with pytest.raises(ModelError, match="dense_0.gelu"):
+    with pytest.raises(ModelError, match=r"dense_0\.gelu"):
         load_network(path, until="elsewhere")
 
 
@@ -267,7 +268,7 @@ def test_rows_of_an_open_size_ask_for_it(tmp_path):
 
 def test_files_without_layers_and_of_other_versions_are_refused(tmp_path):
     model = sequential((3,), layer("Dense", weights=DENSE))
-    with pytest.raises(ModelError, match="written by Keras 1.2.2"):
+    with pytest.raises(ModelError, match=r"written by Keras 1\.2\.2"):
         load_network(write_h5(tmp_path / "old.h5", model, version="1.2.2"))
     path = write_h5(tmp_path / "weights.h5", model)
     with h5py.File(path, "a") as file:
@@ -301,5 +302,5 @@ def test_the_ending_does_not_matter_and_an_archive_may_be_damaged(tmp_path):
         archive.writestr("config.json", old.read("config.json"))
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.0"}))
         archive.writestr("model.weights.json", "{}")
-    with pytest.raises(ModelError, match="model.weights.json"):
+    with pytest.raises(ModelError, match=r"model\.weights\.json"):
         load_network(tmp_path / "m.keras")
