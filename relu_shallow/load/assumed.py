@@ -12,23 +12,28 @@ from typing import Any
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.layers import LAYERS, SEQUENCE, children, class_path, refuse_altered, walk_layers
+from relu_shallow.load.operations import gate
 from relu_shallow.load.reading import say
-from relu_shallow.load.walk import Vector, Walk, gate, refuse_layer
+from relu_shallow.load.walk import Vector, Walk, refuse_layer
 
 CONTAINERS = (SEQUENCE, "torch.nn.modules.container.ModuleList")
 KINDS = {
-    "Linear": "linear", "BatchNorm1d": "norm", "ReLU": "bend", "LeakyReLU": "bend", "PReLU": "bend",
+    "Linear": "linear", "BatchNorm1d": "norm",
+    "ReLU": "bend", "LeakyReLU": "bend", "PReLU": "bend", "RReLU": "bend", "ReLU6": "bend",
     "Softmax": "head", "LogSoftmax": "head", "Sigmoid": "squash", "Tanh": "squash",
 }  # fmt: skip
+WITHOUT_EFFECT = {"Identity", "Flatten", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout",
+                  "FeatureAlphaDropout"}  # on rows of values, in evaluation  # fmt: skip
 
 Named = tuple[str, Any]
 
 
 def walk_assumed(walk: Walk, v: Vector, root: object, what: str) -> Vector:
     """The value after the assumed chain; raises ModelError where more than one order is possible."""
-    layers = [(name, layer) for name, layer in _leaves(root, "") if type(layer).__name__ in KINDS]
-    order = _as_registered(layers) or _shared_activation(layers)
-    if not order:
+    layers = [(name, layer) for name, layer in _leaves(root, "") if type(layer).__name__ not in WITHOUT_EFFECT]
+    known = all(type(layer).__name__ in KINDS for _, layer in layers)
+    order = (_as_registered(layers) or _shared_activation(layers)) if known else []
+    if not order or (v.shape is not None and len(v.shape) > 2):  # where a row is flattened is not in the file either
         found = ", ".join(f"{name} ({type(layer).__name__})" for name, layer in layers) or "no layers"
         raise ModelError(f"{what} is a module of class {class_path(root)}, whose code is not in the file; the order "
                          f"of its layers is ambiguous: {found}. {_instead(root)}")  # fmt: skip

@@ -1,7 +1,8 @@
 """PyTorch's tensor operations by name, as TorchScript, torch.export and torch.fx write them.
 
-`SYMBOLIC` holds the known operations on a value that depends on the input; `CONSTANT` those on numbers alone (shapes,
-options, transposed weights). An operation in neither is refused by its name, whatever it would do.
+`SYMBOLIC` holds the known operations on a value that depends on the input, put together from the subjects: products
+(aten_products.py), windows (aten_windows.py), moves (aten_moves.py), clamps and reductions (aten_bends.py); `CONSTANT`
+(aten_constants.py) those on numbers alone. An operation in none is refused by its name, whatever it would do.
 """
 
 # ruff: noqa: ARG001, ARG005  (every operation has PyTorch's signature, whether it needs all of it or not)
@@ -16,23 +17,24 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
+from relu_shallow.load.aten_bends import BENDS
+from relu_shallow.load.aten_constants import CONSTANT, LIKE_THE_INPUT, PASSES_SIZES, check_float, whole_sizes
+from relu_shallow.load.aten_moves import MOVES, VIEWS, item
+from relu_shallow.load.aten_products import PRODUCTS
+from relu_shallow.load.aten_windows import FUNCTIONAL_WINDOWS, WINDOWS, Unusable
 from relu_shallow.load.axes import ROWS, UNKNOWN, Size
+from relu_shallow.load.graph import Select
 from relu_shallow.load.joins import add
 from relu_shallow.load.operations import (
     BATCH_NORM_EPS,
     batch_norm,
-    by_channel,
     divide,
-    gate,
     head,
     head_along,
     implicit_axis,
-    linear,
-    linear_left,
     scale,
     shift,
 )
-from relu_shallow.load.shaping import flatten, permute, reshape, squeeze, unsqueeze
 from relu_shallow.load.walk import (
     Vector,
     Walk,
@@ -42,30 +44,47 @@ from relu_shallow.load.walk import (
     refuse_layer,
     refuse_product,
     replace_in_place,
+    shape_of,
 )
 from relu_shallow.network import Head
 
 Operation = Callable[..., Any]
+RENAMED = {"input": 0, "self": 0}  # arguments that PyTorch lets one name, and their place
+SAME_WORD = {"axis": "dim", "keepdims": "keepdim", "axes": "dim"}
 
 
-def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """The result of one operation; raises ModelError, naming it, where it is not known or its arguments do not fit."""
+def apply(
+    walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, functional: bool = False
+) -> Any:
+    """The result of one operation; raises ModelError, naming it, where it is not known or its arguments do not fit.
+
+    `functional` says that it is the one of torch.nn.functional, where that has arguments of its own.
+    """
+    args = [*(kwargs[key] for key in RENAMED if key in kwargs), *args]
+    kwargs = {SAME_WORD.get(key, key): _current(walk, name, value) for key, value in kwargs.items() if key not in RENAMED}
+    if op == "append" and len(args) == 2 and isinstance(args[0], list):
+        args[0].append(args[1])
+        return args[0]
     args = [_current(walk, name, value) for value in args]
-    kwargs = {key: _current(walk, name, value) for key, value in kwargs.items()}
     taken = [vector for value in (*args, *kwargs.values()) for vector in _vectors(value)]
+    _check_usable(name, op, (*args, *kwargs.values()))
     _check_sizes(name, op, (*args, *kwargs.values()))
-    changed = op
-    op = _out_of_place(name, op, args)
-    depends = bool(taken)
-    if depends and op not in HANDS_ON:
+    op, in_place = _out_of_place(name, op, args)
+    on_list = bool(args) and isinstance(args[0], (list, tuple)) and op in LISTS
+    known = FUNCTIONAL.get(op, SYMBOLIC.get(op)) if functional else SYMBOLIC.get(op)
+    if taken and not on_list and (op not in HANDS_ON or (op in ITEMS and isinstance(args[0], Vector))):
         meet(walk, name, taken)
     try:
-        if depends and op in SYMBOLIC:
-            result = SYMBOLIC[op](walk, name, *args, **kwargs)
-            if changed != op:
+        if on_list:
+            return LISTS[op](*args)
+        if taken and known is not None:
+            result = known(walk, name, *args, **kwargs)
+            if in_place:
                 replace_in_place(walk, name, args[0], result)
+            else:
+                _note_copies(walk, op, taken, result)
             return result
-        if not depends and op in CONSTANT:
+        if not taken and op in CONSTANT:
             _check_small(walk, name, args)
             return _checked(CONSTANT[op](*args, **kwargs))
     except (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError) as error:
@@ -75,7 +94,9 @@ def apply(walk: Walk, name: str, op: str, args: Sequence[Any], kwargs: Mapping[s
 
 def _current(walk: Walk, name: str, value: Any) -> Any:
     """An argument as it is now, where layers before changed it in place."""
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, tuple):
+        return tuple(_current(walk, name, part) for part in value)
+    if isinstance(value, list):
         return [_current(walk, name, part) for part in value]
     return current(walk, name, value) if isinstance(value, Vector) else value
 
@@ -86,15 +107,41 @@ def _vectors(value: Any) -> list[Vector]:
     return [value] if isinstance(value, Vector) else []
 
 
-def _out_of_place(name: str, op: str, args: Sequence[Any]) -> str:
-    """relu_ as relu, to be noted as a change in place.
+def _note_copies(walk: Walk, op: str, taken: Sequence[Vector], result: Any) -> None:
+    """Notes where a result with the very values of an argument is, or may be, kept apart from it by PyTorch.
+
+    A reshape shares its numbers unless they lie in another order in memory, which a transposition before it or images
+    with their channels last may bring about.
+    """
+    places = {vector.place for vector in taken}
+    strided = any(isinstance(made.step, Select) for made in walk.made)
+    for vector in _vectors(result):
+        plain = op in RESHAPES and not strided and max(len(taken[0].shape or ()), len(vector.shape or ())) < 4
+        if vector.place in places and op not in VIEWS and not plain:
+            walk.copied.add(vector.place)
+
+
+def _out_of_place(name: str, op: str, args: Sequence[Any]) -> tuple[str, bool]:
+    """relu_ as relu and iadd as add; and whether it changes a vector in place.
 
     In place on anything but a vector (a weight, a shape) the change would be lost where the result is not what is used.
     """
-    plain = op if op.startswith("__") else op.rstrip("_") or op
-    if plain != op and not (plain in IN_PLACE and args and isinstance(args[0], Vector)):
+    plain = AUGMENTED.get(op, op if op.startswith("__") else op.rstrip("_") or op)
+    if plain == op or (op in AUGMENTED and args and isinstance(args[0], (int, float, Size))):
+        return plain, False  # a number is never changed in place
+    if plain not in IN_PLACE or not args or not isinstance(args[0], Vector):
         raise refuse_layer(name, f"the operation {op}, in place on something other than the value passed on")
-    return plain
+    return plain, True
+
+
+def _check_usable(name: str, op: str, values: Sequence[Any]) -> None:
+    """Raises ModelError where something is computed with a result that is no piecewise-linear function."""
+    for value in values:
+        if isinstance(value, (list, tuple)) and op not in LISTS:
+            _check_usable(name, op, value)
+        elif isinstance(value, Unusable):
+            raise ModelError(f"layer {name} computes {op} with {value.what}, which are not piecewise linear. To convert "
+                             f"the part before it, use --until {name}")  # fmt: skip
 
 
 def _check_sizes(name: str, op: str, values: Sequence[Any]) -> None:
@@ -119,36 +166,6 @@ def _checked(value: Any) -> Any:
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
         raise ValueError("a number of more than 64 bits")
     return value
-
-
-def _arithmetic(operation: Operation) -> Operation:
-    """An operation on numbers and arrays, not on Python's lists and texts, which it would repeat."""
-
-    def computed(*args: Any, **kwargs: Any) -> Any:
-        if not all(isinstance(value, (int, float, np.ndarray, np.generic)) for value in (*args, *kwargs.values())):
-            raise TypeError("numbers were expected")
-        return operation(*args, **kwargs)
-
-    return computed
-
-
-def _linear(walk: Walk, name: str, x: Any, weight: Any, bias: Any = None) -> Vector:
-    _numbers_only(name, "linear", weight, bias)
-    return linear(walk, name, x, weight, bias)
-
-
-def _addmm(walk: Walk, name: str, bias: Any, left: Any, right: Any, *, beta: Any = 1, alpha: Any = 1) -> Vector:
-    v = _matmul(walk, name, left, right)
-    v = v if alpha == 1 else scale(walk, name, v, alpha)
-    _numbers_only(name, "addmm", bias)
-    return shift(walk, name, v, bias if beta == 1 else np.asarray(bias, dtype=np.float64) * beta)
-
-
-def _matmul(walk: Walk, name: str, left: Any, right: Any) -> Vector:
-    if isinstance(left, Vector):
-        _numbers_only(name, "a product", right)
-        return linear(walk, name, left, np.asarray(right).T)
-    return linear_left(walk, name, right, left)
 
 
 def _add(walk: Walk, name: str, a: Any, b: Any, alpha: Any = 1) -> Vector:
@@ -209,25 +226,6 @@ def _dropout(walk: Walk, name: str, x: Any, p: Any = None, train: Any = True, in
     return x
 
 
-def _relu(walk: Walk, name: str, x: Any, inplace: Any = False) -> Vector:
-    return _put(walk, name, x, gate(walk, name, x, 0.0), inplace)
-
-
-def _leaky_relu(walk: Walk, name: str, x: Any, negative_slope: Any = 0.01, inplace: Any = False) -> Vector:
-    return _put(walk, name, x, gate(walk, name, x, float(negative_slope)), inplace)
-
-
-def _put(walk: Walk, name: str, old: Vector, new: Vector, inplace: Any) -> Vector:
-    """The result, noted as taking the place of the argument where the operation was told to work in place."""
-    if inplace:
-        replace_in_place(walk, name, old, new)
-    return new
-
-
-def _prelu(walk: Walk, name: str, x: Any, weight: Any) -> Vector:
-    return gate(walk, name, x, by_channel(x, weight))
-
-
 def _head(kind: Head) -> Operation:
     return lambda walk, name, x: head(walk, name, x, kind)
 
@@ -249,39 +247,6 @@ def _copy(walk: Walk, name: str, x: Any, *_: Any, **__: Any) -> Vector:
     return x
 
 
-def _view(walk: Walk, name: str, x: Any, *shape: Any, size: Any = None) -> Vector:
-    return reshape(walk, name, x, _sizes(shape or (size,)))
-
-
-def _sizes(shape: Sequence[Any]) -> list[Any]:
-    listed = shape[0] if isinstance(shape[0], (list, tuple)) else shape
-    return [size if isinstance(size, Size) else int(size) for size in listed]
-
-
-def _flatten(walk: Walk, name: str, x: Any, start_dim: Any = 0, end_dim: Any = -1) -> Vector:
-    return flatten(name, x, int(start_dim), int(end_dim))
-
-
-def _squeeze(walk: Walk, name: str, x: Any, dim: Any = None) -> Vector:
-    rank = len(_shape(x))
-    axes = None if dim is None else [int(d) % rank for d in (dim if isinstance(dim, (list, tuple)) else [dim])]
-    return squeeze(name, x, axes)
-
-
-def _unsqueeze(walk: Walk, name: str, x: Any, dim: Any) -> Vector:
-    return unsqueeze(x, [int(dim) % (len(_shape(x)) + 1)])
-
-
-def _transpose(walk: Walk, name: str, x: Any, dim0: Any = 0, dim1: Any = 1) -> Vector:
-    order = list(range(len(_shape(x))))
-    order[dim0], order[dim1] = order[dim1], order[dim0]
-    return permute(walk, name, x, order)
-
-
-def _permute(walk: Walk, name: str, x: Any, *dims: Any) -> Vector:
-    return permute(walk, name, x, _sizes(dims))
-
-
 def _size(walk: Walk, name: str, x: Any, dim: Any = None) -> Any:
     sizes = [ROWS, UNKNOWN] if x.shape is None else list(x.shape)
     if x.batch is not None:
@@ -290,82 +255,95 @@ def _size(walk: Walk, name: str, x: Any, dim: Any = None) -> Any:
 
 
 def _attribute(walk: Walk, name: str, x: Any, key: str) -> Any:
+    if key in ("dtype", "device"):
+        return LIKE_THE_INPUT
+    if key == "ndim":
+        return len(shape_of(x))
     if key != "shape":
         raise refuse_layer(name, f"the attribute {key} of a tensor")
     return _size(walk, name, x)
 
 
-def _shape(v: Vector) -> tuple[int, ...]:
-    if v.shape is None:
-        raise ValueError("the size of the input is not known yet")
-    return v.shape
+def _converted(walk: Walk, name: str, x: Any, *to: Any, **options: Any) -> Any:
+    """The same values in another floating-point type, or on another device."""
+    check_float(*to, *(value for key, value in options.items() if key == "dtype"))
+    if isinstance(x, Vector):
+        walk.copied.add(x.place)
+    return x
 
 
-def _numbers_only(name: str, what: str, *values: Any) -> None:
-    if any(isinstance(value, Vector) for value in values):
-        raise refuse_product(name, what)
+def _alike(value: float | None) -> Operation:
+    """A constant as large as a tensor; None for a value that is given."""
+
+    def lower(walk: Walk, name: str, x: Any, fill_value: Any = None, **_: Any) -> np.ndarray:
+        return np.full(shape_of(x), float(fill_value) if value is None else value)
+
+    return lower
+
+
+def _new(value: float | None) -> Operation:
+    """A constant of the given size."""
+
+    def lower(walk: Walk, name: str, x: Any, *size: Any, fill_value: Any = None, **_: Any) -> np.ndarray:
+        if value is None and fill_value is None:
+            *size, fill_value = size  # type: ignore[assignment]
+        return np.full(whole_sizes(size), float(fill_value) if value is None else value)
+
+    return lower
+
+
+def _kind(walk: Walk, name: str, x: Any) -> str:
+    return LIKE_THE_INPUT
+
+
+def _of_pair(value: Any, key: str) -> Any:
+    """The named parts of what torch.max and torch.min give along an axis."""
+    return value[("values", "indices").index(key)]
 
 
 SYMBOLIC: dict[str, Operation] = {
-    "linear": _linear, "addmm": _addmm, "matmul": _matmul, "mm": _matmul,
-    "add": _add, "iadd": _add, "sub": _sub, "isub": _sub, "mul": _mul, "imul": _mul, "multiply": _mul,
-    "subtract": _sub, "rsub": lambda walk, name, a, b, alpha=1: _sub(walk, name, b, a, alpha),
-    "div": _div, "truediv": _div, "itruediv": _div, "divide": _div, "true_divide": _div,
-    "neg": lambda walk, name, v: scale(walk, name, v, -1.0),
-    "relu": _relu, "leaky_relu": _leaky_relu, "prelu": _prelu,
-    "_prelu_kernel": lambda walk, name, x, weight: gate(walk, name, x, weight),
+    **PRODUCTS, **WINDOWS, **MOVES, **BENDS,
+    "add": _add, "sub": _sub, "subtract": _sub, "mul": _mul, "multiply": _mul,
+    "rsub": lambda walk, name, a, b, alpha=1: _sub(walk, name, b, a, alpha),
+    "div": _div, "truediv": _div, "divide": _div, "true_divide": _div,
+    "neg": lambda walk, name, v: scale(walk, name, v, -1.0), "negative": lambda walk, name, v: scale(walk, name, v, -1.0),
     "batch_norm": _batch_norm, "_native_batch_norm_legit_no_training": _no_training,
-    "dropout": _dropout, "feature_dropout": _dropout, "alpha_dropout": _dropout,
+    "dropout": _dropout, "feature_dropout": _dropout, "alpha_dropout": _dropout, "feature_alpha_dropout": _dropout,
+    "dropout1d": _dropout, "dropout2d": _dropout, "dropout3d": _dropout,
     "sigmoid": _head("sigmoid"), "tanh": _head("tanh"),
     "softmax": _softmax("softmax"), "_softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"), "_log_softmax": _softmax("log_softmax"),
-    "flatten": _flatten, "view": _view, "reshape": _view, "_unsafe_view": _view, "squeeze": _squeeze,
-    "unsqueeze": _unsqueeze, "t": _transpose, "transpose": _transpose, "permute": _permute,
     "contiguous": _copy, "clone": _copy, "detach": _same, "alias": _same, "float": _copy, "double": _copy,
-    "lift_fresh_copy": _copy, "size": _size, "sym_size": _size,
+    "lift_fresh_copy": _copy, "to": _converted, "_to_copy": _converted, "type_as": _converted,
+    "zeros_like": _alike(0.0), "ones_like": _alike(1.0), "full_like": _alike(None),
+    "new_zeros": _new(0.0), "new_ones": _new(1.0), "new_full": _new(None),
+    "size": _size, "sym_size": _size, "device": _kind, "dtype": _kind,
     "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "ndimension": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "__is__": lambda walk, name, a, b: False, "__isnot__": lambda walk, name, a, b: True,
-    "getattr": _attribute,
+    "getattr": _attribute, "getitem": item, "__getitem__": item,
 }  # fmt: skip
 
+# a tensor's values by a place or a name in a list or pair of results
+LISTS: dict[str, Operation] = {
+    "getitem": operator.getitem, "__getitem__": operator.getitem, "len": len, "getattr": _of_pair,
+    "__is__": lambda a, b: False, "__isnot__": lambda a, b: True,
+}  # fmt: skip
+ITEMS = {"getitem", "__getitem__"}
 
 # operations on sizes, lists and options, not on values
-HANDS_ON = {"size", "sym_size", "dim", "ndimension", "getattr", "getitem", "__getitem__", "__is__", "__isnot__", "len"}
+HANDS_ON = {"size", "sym_size", "dim", "ndimension", "getattr", "__is__", "__isnot__", "len", "device", "dtype",
+            "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", *ITEMS}  # fmt: skip
 
-# operations that have a form in place
+RESHAPES = {"flatten", "reshape", "reshape_as", "ravel", "_unsafe_view"}
+
+# operations that have a form in place, and Python's own ways to write some of them
 IN_PLACE = {"relu", "leaky_relu", "add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "neg",
-            "sigmoid", "tanh", "dropout", "feature_dropout", "alpha_dropout"}  # fmt: skip
-
-# operations that hand a size on, or put the batch where it says
-PASSES_SIZES = {"view", "reshape", "_unsafe_view", "getitem", "__getitem__", "len", "NumToTensor", "Int",
-                "ScalarImplicit", "IntImplicit"}  # fmt: skip
-
-
-def _identity(value: Any, *_: Any, **__: Any) -> Any:
-    return value
-
-
-CONSTANT: dict[str, Operation] = {
-    "t": lambda a: np.asarray(a).T, "transpose": lambda a, i, j: np.swapaxes(a, i, j),
-    "permute": lambda a, dims: np.transpose(a, dims),
-    "add": _arithmetic(lambda a, b, alpha=1: a + b * alpha), "sub": _arithmetic(lambda a, b, alpha=1: a - b * alpha),
-    "mul": _arithmetic(operator.mul), "div": _arithmetic(operator.truediv), "truediv": _arithmetic(operator.truediv),
-    "floordiv": _arithmetic(operator.floordiv), "__floordiv__": _arithmetic(operator.floordiv),
-    "neg": _arithmetic(operator.neg),
-    "reshape": lambda a, shape: np.reshape(a, shape), "view": lambda a, shape: np.reshape(a, shape),
-    "unsqueeze": np.expand_dims, "squeeze": np.squeeze,
-    "clone": _identity, "detach": _identity, "contiguous": _identity, "lift_fresh_copy": _identity,
-    "NumToTensor": _identity, "Int": lambda a: a if isinstance(a, Size) else int(a),
-    "Float": float, "Bool": bool, "ScalarImplicit": _identity,
-    "IntImplicit": _identity, "FloatImplicit": _identity, "to": _identity,
-    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "gt": operator.gt, "le": operator.le, "ge": operator.ge,
-    "__is__": operator.is_, "__isnot__": operator.is_not, "__not__": operator.not_,
-    "__and__": lambda a, b: a and b, "__or__": lambda a, b: a or b,
-    "len": len, "size": lambda a, dim=None: list(np.shape(a)) if dim is None else np.shape(a)[dim],
-    "dim": np.ndim, "format": lambda text, *_: str(text), "getitem": operator.getitem,
-    "__getitem__": operator.getitem,
-}  # fmt: skip
+            "sigmoid", "tanh", "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "clamp", "clip",
+            "clamp_min", "clamp_max", "hardtanh", "relu6", "hardsigmoid", "abs", "absolute", "threshold", "_threshold",
+            "rrelu", "negative"}  # fmt: skip
+AUGMENTED = {"iadd": "add", "isub": "sub", "imul": "mul", "itruediv": "div", "__iadd__": "add", "__isub__": "sub",
+             "__imul__": "mul", "__itruediv__": "div"}  # fmt: skip
 
 
 def _functional_softmax(kind: Head) -> Operation:
@@ -374,6 +352,7 @@ def _functional_softmax(kind: Head) -> Operation:
 
 # torch.nn.functional's own signatures where they differ from the operation of the same name
 FUNCTIONAL: dict[str, Operation] = {
+    **FUNCTIONAL_WINDOWS,
     "batch_norm": _functional_batch_norm,
     "softmax": _functional_softmax("softmax"), "log_softmax": _functional_softmax("log_softmax"),
-}
+}  # fmt: skip

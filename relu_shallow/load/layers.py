@@ -1,7 +1,4 @@
-"""PyTorch's standard layers, lowered by class name: the same for live modules and for inert stand-ins of them.
-
-Both keep their numbers in `_parameters`, `_buffers` and `_modules`, and their options as attributes.
-"""
+"""PyTorch's standard layers, lowered by class name: the same for live modules and for inert stand-ins of them."""
 
 # ruff: noqa: ARG001  (every entry of a table has the table's signature, whether it needs all of it or not)
 
@@ -10,87 +7,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from relu_shallow.errors import ModelError
-from relu_shallow.load.operations import (
-    BATCH_NORM_EPS,
-    batch_norm,
-    by_channel,
-    gate,
-    head,
-    head_along,
-    implicit_axis,
-    linear,
-)
+from relu_shallow.load import aten_bends as bends
+from relu_shallow.load.aten_moves import MOVES
+from relu_shallow.load.layer_state import children, class_path, numbers, option, parameter, refuse_altered
+from relu_shallow.load.layers_windows import WINDOWS
+from relu_shallow.load.operations import BATCH_NORM_EPS, batch_norm, head, head_along, implicit_axis, linear
 from relu_shallow.load.shaping import flatten
-from relu_shallow.load.walk import FREE_ENTRIES, Vector, Walk, current, meet, refuse_layer, replace_in_place
+from relu_shallow.load.walk import Vector, Walk, current, meet, refuse_layer, replace_in_place
 from relu_shallow.network import Head
 
+__all__ = ["LAYERS", "SEQUENCE", "check_tree", "children", "class_path", "is_standard", "numbers", "parameter",
+           "refuse_altered", "walk_layers"]  # fmt: skip
+
 SEQUENCE = "torch.nn.modules.container.Sequential"
-HOOKS = ("_forward_pre_hooks", "_forward_hooks")
-REPLACED = ("forward", "_call_impl", "_wrapped_call_impl", "_slow_forward")
-REMOVED_BY = {
-    "WeightNorm": "torch.nn.utils.remove_weight_norm(layer)",
-    "SpectralNorm": "torch.nn.utils.remove_spectral_norm(layer)",
-}
 DEEPEST, MOST_LAYERS = 100, 100_000  # modules within modules, and layers in all
+ITSELF = ("linear.Identity", "dropout.", "flatten.")  # layers that give their very argument, or a view of it
+UNFIT = (TypeError, ValueError, IndexError, KeyError, AttributeError, ArithmeticError)
 Lowering = Callable[[Walk, str, Vector, Any], Vector]
-
-
-def class_path(layer: object) -> str:
-    """The import path of an object's class."""
-    return f"{type(layer).__module__}.{type(layer).__name__}"
-
-
-def children(layer: object) -> dict[str, Any]:
-    """A module's sub-modules in order of registration."""
-    return {name: child for name, child in (vars(layer).get("_modules") or {}).items() if child is not None}
-
-
-def numbers(tensor: Any) -> np.ndarray | None:
-    """A tensor's entries (bfloat16 widened to float32, exactly)."""
-    if tensor is None or isinstance(tensor, np.ndarray):
-        return tensor
-    if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), 8 * FREE_ENTRIES):
-        raise ModelError(f"a tensor of shape {tuple(tensor.shape)} repeats a few stored numbers; "
-                         "call .contiguous() on it and save the model again")  # fmt: skip
-    still = tensor.detach().cpu()
-    return (still.float() if str(still.dtype) == "torch.bfloat16" else still).numpy()
-
-
-def parameter(layer: object, key: str) -> np.ndarray | None:
-    """A registered parameter or buffer, or None where the layer was made without it; never a plain attribute."""
-    state = vars(layer)
-    if state.get(key) is not None:
-        raise ModelError(f"a {type(layer).__name__} keeps {key!r} as a plain attribute, computed from something else; "
-                         "make it a parameter (remove what computes it) and save the model again")  # fmt: skip
-    for kept in (state.get("_parameters") or {}, state.get("_buffers") or {}):
-        if kept.get(key) is not None:
-            return numbers(kept[key])
-    return None
-
-
-def refuse_altered(name: str, layer: object) -> None:
-    """Raises ModelError where a module does more than its class says: a hook, a parametrisation, another forward."""
-    state, what = vars(layer), f"layer {name}" if name else "the model"
-    own = [key for key in REPLACED if key in state]
-    if own:
-        raise ModelError(f"{what} has a {own[0]} of its own in place of its class's, and what it does is not read; "
-                         "write it as a class, or export the model with torch.onnx")  # fmt: skip
-    if "parametrizations" in children(layer) and type(layer).__name__.startswith("Parametrized"):
-        raise ModelError(f"{what} is parametrised ({', '.join(children(children(layer)['parametrizations']))}); call "
-                         "torch.nn.utils.parametrize.remove_parametrizations(layer, name) for each, "
-                         "then save the model")  # fmt: skip
-    hooks = [hook for key in HOOKS for hook in (state.get(key) or {}).values()]
-    if hooks:
-        names = [getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks]
-        mend = next((REMOVED_BY[kind] for kind in names if kind in REMOVED_BY), None)
-        pruned = any(type(hook).__module__ == "torch.nn.utils.prune" for hook in hooks)
-        mend = "torch.nn.utils.prune.remove(layer, name)" if pruned else mend
-        raise ModelError(f"{what} carries a hook ({', '.join(names)}), code that changes what it computes and is not "
-                         f"read; {f'call {mend}' if mend else 'remove it'}, then save the model, or export it with "
-                         "torch.onnx")  # fmt: skip
 
 
 def walk_layers(walk: Walk, name: str, v: Vector, layer: object) -> Vector:
@@ -101,15 +35,24 @@ def walk_layers(walk: Walk, name: str, v: Vector, layer: object) -> Vector:
         for key, child in children(layer).items():
             v = walk_layers(walk, f"{name}.{key}" if name else key, v, child)
         return v
-    name = name or type(layer).__name__
+    name, kind = name or type(layer).__name__, type(layer).__name__
     v = current(walk, name, v)
     meet(walk, name, [v])
     if path not in LAYERS:
-        raise refuse_layer(name, type(layer).__name__)
-    made = LAYERS[path](walk, name, v, layer)
-    if _option(layer, "inplace", False):
+        raise refuse_layer(name, kind)
+    try:
+        made = LAYERS[path](walk, name, v, layer)
+    except UNFIT as error:
+        raise ModelError(f"layer {name} is a {kind} whose options or numbers do not fit: {error}") from error
+    if option(layer, "inplace", False):
         replace_in_place(walk, name, v, made)
+    elif made.place == v.place and (len(made.shape or ()) != len(v.shape or ()) or not _is_itself(path)):
+        walk.copied.add(made.place)  # a flattened image may be a copy, as where its channels lie last in memory
     return made
+
+
+def _is_itself(path: str) -> bool:
+    return path.removeprefix("torch.nn.modules.").startswith(ITSELF)
 
 
 def check_tree(what: str, root: object) -> bool:
@@ -147,22 +90,50 @@ def _unchanged(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
 
 
 def _flatten(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
-    return flatten(name, v, _option(layer, "start_dim", 1), _option(layer, "end_dim", -1))
+    return flatten(name, v, option(layer, "start_dim", 1), option(layer, "end_dim", -1))
+
+
+def _unflatten(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    sizes, axis = vars(layer)["unflattened_size"], vars(layer)["dim"]
+    if not isinstance(axis, int) or not all(isinstance(size, int) for size in sizes):
+        raise refuse_layer(name, "an Unflatten by named axes")
+    return MOVES["unflatten"](walk, name, v, axis, list(sizes))
 
 
 def _relu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
-    return gate(walk, name, v, 0.0)
+    return bends.relu(walk, name, v)
 
 
 def _leaky_relu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
-    return gate(walk, name, v, float(_option(layer, "negative_slope", 0.01)))
+    return bends.leaky_relu(walk, name, v, option(layer, "negative_slope", 0.01))
 
 
 def _prelu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
     slopes = parameter(layer, "weight")
     if slopes is None:
         raise ModelError(f"layer {name} is a PReLU without slopes")
-    return gate(walk, name, v, by_channel(v, slopes))
+    return bends.prelu(walk, name, v, slopes)
+
+
+def _rrelu(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    lower, upper = bends.RRELU
+    return bends.rrelu(walk, name, v, option(layer, "lower", lower), option(layer, "upper", upper))
+
+
+def _hardtanh(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return bends.hardtanh(walk, name, v, vars(layer)["min_val"], vars(layer)["max_val"])
+
+
+def _hardsigmoid(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return bends.hardsigmoid(walk, name, v)
+
+
+def _threshold(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return bends.threshold(walk, name, v, vars(layer)["threshold"], vars(layer)["value"])
+
+
+def _softshrink(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
+    return bends.softshrink(walk, name, v, option(layer, "lambd", 0.5))
 
 
 def _batch_norm(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
@@ -172,7 +143,7 @@ def _batch_norm(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
             f"layer {name} is a batch normalisation without running statistics: its output depends on the other rows "
             "of the batch; train it with track_running_stats=True"
         )
-    eps = float(_option(layer, "eps", BATCH_NORM_EPS))
+    eps = float(option(layer, "eps", BATCH_NORM_EPS))
     return batch_norm(walk, name, v, mean, variance, parameter(layer, "weight"), parameter(layer, "bias"), eps)
 
 
@@ -182,32 +153,33 @@ def _head(kind: Head) -> Lowering:
 
 def _softmax(kind: Head) -> Lowering:
     def lower(walk: Walk, name: str, v: Vector, layer: Any) -> Vector:
-        axis = _option(layer, "dim", None)
+        axis = option(layer, "dim", None)
         return head_along(walk, name, v, kind, [implicit_axis(v) if axis is None else int(axis)])
 
     return lower
-
-
-def _option(layer: object, key: str, default: Any) -> Any:
-    return vars(layer).get(key, default)
 
 
 LAYERS: dict[str, Lowering] = {
     "torch.nn.modules.linear.Linear": _linear,
     "torch.nn.modules.linear.Identity": _unchanged,
     "torch.nn.modules.flatten.Flatten": _flatten,
-    "torch.nn.modules.dropout.Dropout": _unchanged,
-    "torch.nn.modules.dropout.Dropout1d": _unchanged,
-    "torch.nn.modules.dropout.Dropout2d": _unchanged,
-    "torch.nn.modules.dropout.Dropout3d": _unchanged,
-    "torch.nn.modules.dropout.AlphaDropout": _unchanged,
-    "torch.nn.modules.dropout.FeatureAlphaDropout": _unchanged,
-    "torch.nn.modules.batchnorm.BatchNorm1d": _batch_norm,
+    "torch.nn.modules.flatten.Unflatten": _unflatten,
+    **{f"torch.nn.modules.dropout.{kind}": _unchanged for kind in (
+        "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")},
+    **{f"torch.nn.modules.batchnorm.{kind}": _batch_norm for kind in (
+        "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")},
     "torch.nn.modules.activation.ReLU": _relu,
     "torch.nn.modules.activation.LeakyReLU": _leaky_relu,
     "torch.nn.modules.activation.PReLU": _prelu,
+    "torch.nn.modules.activation.RReLU": _rrelu,
+    "torch.nn.modules.activation.ReLU6": _hardtanh,
+    "torch.nn.modules.activation.Hardtanh": _hardtanh,
+    "torch.nn.modules.activation.Hardsigmoid": _hardsigmoid,
+    "torch.nn.modules.activation.Threshold": _threshold,
+    "torch.nn.modules.activation.Softshrink": _softshrink,
     "torch.nn.modules.activation.Softmax": _softmax("softmax"),
     "torch.nn.modules.activation.LogSoftmax": _softmax("log_softmax"),
     "torch.nn.modules.activation.Sigmoid": _head("sigmoid"),
     "torch.nn.modules.activation.Tanh": _head("tanh"),
-}
+    **WINDOWS,
+}  # fmt: skip

@@ -14,10 +14,11 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import apply
+from relu_shallow.load.aten_windows import Unusable
 from relu_shallow.load.inert_pickle import Storage, Tensor, array_of, read_archive_pickle
 from relu_shallow.load.lowering import assemble
 from relu_shallow.load.reading import Archive, ModelFile, damaged, from_bytes, open_archive
-from relu_shallow.load.walk import Walk, Wanted, most_entries, source_of, start, walked
+from relu_shallow.load.walk import Walk, Wanted, choose_output, most_entries, source_of, start, walked
 from relu_shallow.network import Network
 
 # torch._export.serde.schema.ScalarType
@@ -28,17 +29,22 @@ MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError, Recurs
 
 def read_torch_export(file: ModelFile, wanted: Wanted) -> Network:
     """The network of a torch.export archive."""
+    walk = Walk(room=most_entries(file), wanted=wanted)
+    graph = walked(walk, file.name, lambda: walk_program(walk, file))
+    return assemble(graph, source_of(walk, file.name, "torch.export", file.sha256))
+
+
+def walk_program(walk: Walk, file: ModelFile) -> Any:
+    """The output of the program in a torch.export archive, walked."""
     archive = open_archive(file)
     if "models/model.json" not in archive.members:
         raise ModelError(f"{file.name} has no models/model.json: it was not written by torch.export.save, or by one "
                          "older than PyTorch 2.9; save it again, or export it to ONNX")  # fmt: skip
-    walk = Walk(room=most_entries(file), wanted=wanted)
     try:
         program = json.loads(archive.read("models/model.json"))
-        graph = walked(walk, file.name, lambda: _walked(walk, archive, program["graph_module"]))
+        return _walked(walk, archive, program["graph_module"])
     except MALFORMED as error:
         raise damaged(file, "torch.export", "its graph is not that of a chain of layers") from error
-    return assemble(graph, source_of(walk, file.name, "torch.export", file.sha256))
 
 
 def _walked(walk: Walk, archive: Archive, module: dict[str, Any]) -> Any:
@@ -49,13 +55,40 @@ def _walked(walk: Walk, archive: Archive, module: dict[str, Any]) -> Any:
         op = _operation(node["target"])
         args = [_argument(entry["arg"], values) for entry in node["inputs"] if entry.get("kind", 1) == 1]
         kwargs = {entry["name"]: _argument(entry["arg"], values) for entry in node["inputs"] if entry.get("kind") == 2}
-        result = apply(walk, node["outputs"][0].get("as_tensor", {}).get("name", op), op, args, kwargs)
+        result = apply(walk, _named(node["outputs"], op), op, args, kwargs)
         _bind(node["outputs"], result, values)
-    outputs = [spec["user_output"]["arg"] for spec in module["signature"]["output_specs"] if "user_output" in spec]
-    if len(outputs) != 1 or len(outputs) != len(module["signature"]["output_specs"]):
-        raise ModelError(f"{archive.file.name} has {len(module['signature']['output_specs'])} outputs; "
-                         "a network with one output tensor was expected")  # fmt: skip
-    return _argument(outputs[0], values)
+    specs = module["signature"]["output_specs"]
+    outputs = [spec["user_output"]["arg"] for spec in specs if "user_output" in spec]
+    other = sorted({key for spec in specs for key in spec} - {"user_output", "user_input_mutation"})
+    if other:
+        raise ModelError(f"{archive.file.name} also changes what it keeps ({', '.join(other)}), so that its output is "
+                         "not a function of its input alone; call model.eval() before exporting")  # fmt: skip
+    names = _output_names(module, len(outputs))
+    return _argument(outputs[names.index(choose_output(archive.file.name, names, walk.wanted))], values)
+
+
+def _output_names(module: dict[str, Any], count: int) -> list[str]:
+    """The outputs' keys or positions, as the exported module returned them."""
+    calls = [call for call in module.get("module_call_graph") or [] if call.get("fqn") == "" and call.get("signature")]
+    leaves = _leaves(json.loads(calls[0]["signature"]["out_spec"])[1], "") if calls else []
+    return leaves if len(leaves) == count else [str(place) for place in range(count)]
+
+
+def _leaves(spec: dict[str, Any], name: str) -> list[str]:
+    """The leaves of PyTorch's record of how outputs lie within one another, named by key or position."""
+    if spec["type"] is None:
+        return [name or "0"]
+    keys = json.loads(spec["context"]) if spec["context"] else None
+    keyed = isinstance(keys, list) and len(keys) == len(spec["children_spec"])
+    return [leaf for place, inner in enumerate(spec["children_spec"])
+            for leaf in _leaves(inner, ".".join(filter(None, (name, str(keys[place] if keyed else place)))))]
+
+
+def _named(outputs: list[dict[str, Any]], op: str) -> str:
+    """The name of a node, which is that of its first result."""
+    content = next(iter(outputs[0].values())) if outputs else {}
+    first = content[0] if isinstance(content, list) and content else content
+    return str(first.get("name", op)) if isinstance(first, dict) else op
 
 
 def _operation(target: str) -> str:
@@ -134,12 +167,19 @@ def _argument(argument: dict[str, Any], values: dict[str, Any]) -> Any:
         return [values[size["as_name"]] if "as_name" in size else int(size["as_int"]) for size in content]
     if kind == "as_tensors":
         return [values[entry["name"]] for entry in content]
+    if kind == "as_optional_tensors":
+        return [values[entry["as_tensor"]["name"]] if "as_tensor" in entry else None for entry in content]
+    if kind == "as_scalar_type":
+        return NUMBER_TYPES.get(content, f"number type {content}")
     return content
 
 
 def _bind(outputs: list[dict[str, Any]], result: Any, values: dict[str, Any]) -> None:
-    """Names a node's results; only the first of several is kept where the operation gives one."""
-    results = result if isinstance(result, tuple) else (result,)
-    for output, value in zip(outputs, results, strict=False):
-        (_, content), *_ = output.items()
-        values[content["name"] if "name" in content else content["as_name"]] = value
+    """Names a node's results, those that the operation does not give as unusable."""
+    results = list(result) if isinstance(result, (tuple, list)) else [result]
+    for output in outputs:
+        (kind, content), *_ = output.items()
+        for entry in content if kind == "as_tensors" else [content]:
+            name = entry["name"] if "name" in entry else entry.get("as_name")
+            if name is not None:
+                values[name] = results.pop(0) if results else Unusable(f"the value {name}, a further result of its layer")
