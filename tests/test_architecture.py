@@ -122,7 +122,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["convert", "--help"], ["explain", "--help"], ["--version"]], ids=" ".join
+    "arguments", [["--help"], ["convert", "--help"], ["explain", "--help"], ["plot", "--help"], ["--version"]], ids=" ".join
 )
 def test_asking_for_help_loads_nothing_but_click(arguments):
     loaded = loaded_after(COMMAND, *arguments)

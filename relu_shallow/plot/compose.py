@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.domain import describe
@@ -58,7 +59,7 @@ def compose(
         fills, parts, dotted = painting.fills, painting.parts, ()
     if bounded:
         strokes = (*strokes, *_ties(subject_of(shallow.table, frame, found.pieces)))
-    marks = (*dotted, *marks_of(dots, shallow.network, frame, _known_as(shallow, choice, painting)))
+    marks = (*dotted, *marks_of(dots, shallow.network, frame, _known_as(choice, painting)))
     return _scene(shallow, frame, found, painting, fills, parts, strokes, marks, choice)
 
 
@@ -83,7 +84,7 @@ def _ties(subject: Subject) -> tuple[Stroke, ...]:
     return (Stroke(np.array(ties), INK, BOLD, "decision boundary", cased=True),) if ties else ()
 
 
-def _known_as(shallow: ShallowNetwork, choice: Choice, painting: Painting) -> Scale | None:
+def _known_as(choice: Choice, painting: Painting) -> Scale | None:
     """The scale on which known values of data lie: of the output that is shown."""
     return painting.scale if choice.kind == "output" else None
 
@@ -110,7 +111,7 @@ def _curves(
 ) -> tuple[tuple[Stroke, ...], tuple[Marks, ...]]:
     """Each output's graph, piece by piece, and its kinks: where its slope changes by more than rounding."""
     strips = sorted(pieces, key=lambda piece: float(piece.corners[:, 0].min()))
-    ends = np.array([(strip.corners[:, 0].min(), strip.corners[:, 0].max()) for strip in strips])
+    ends = np.array([_ends(strip.corners) for strip in strips])
     rows = subject_of(shallow.table, frame, strips).rows
     regions = np.array([strip.region for strip in strips])
     rounding = maps_of(shallow.network, shallow.table.patterns[regions]).output_error
@@ -125,6 +126,12 @@ def _curves(
         colours += [curve_colour(k)] * len(at)
     points = np.concatenate(kinks)
     return tuple(strokes), (Marks(points, tuple(colours), 5.0, "kink"),) if len(points) else ()
+
+
+def _ends(corners: Float[np.ndarray, "corners 2"]) -> tuple[float, float]:
+    """Where a strip's lower edge begins and ends; its upper edge was cut on its own, and rounded otherwise."""
+    lower = corners[corners[:, 1] == corners[:, 1].min(), 0]
+    return float(lower.min()), float(lower.max())
 
 
 # --- words ------------------------------------------------------------------------------------------------------

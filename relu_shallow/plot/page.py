@@ -112,7 +112,9 @@ def formula(network: Network, table: Table, region: int, output: int) -> str:
 
 
 def _rounded(values: np.ndarray) -> Any:
-    return [_rounded(value) for value in values] if values.ndim else _short(float(values))
+    """Nested lists of numbers with few digits."""
+    flat = np.array([_short(value) for value in values.ravel().tolist()])
+    return flat.reshape(values.shape).tolist()
 
 
 def _short(value: float) -> float:

@@ -35,7 +35,7 @@ def plot_regions(
     *,
     color: str | None = None,
     output: int | None = None,
-    view: Sequence[float] | None = None,
+    view: Sequence[float | int] | None = None,
     data: object = None,
     target: object = None,
     decision: bool | None = None,
@@ -116,7 +116,7 @@ def _as_inputs(data: object, network: Network) -> Float[np.ndarray, "rows inputs
     return as_points(data, network.inputs)
 
 
-def _four(view: Sequence[float] | None) -> View | None:
+def _four(view: Sequence[float | int] | None) -> View | None:
     """The view as four numbers, the last two open where two are given."""
     if view is None:
         return None

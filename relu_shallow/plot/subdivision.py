@@ -124,7 +124,7 @@ def _add_swallowed(table: Table, frame: Frame, cells: dict[int, Cell]) -> None:
     seen = np.ones(table.regions, dtype=bool)
     for place, axis in enumerate(frame.axes):
         low, high = frame.view[2 * place : 2 * place + 2]
-        seen &= (table.witnesses[:, axis] > low) & (table.witnesses[:, axis] < high)
+        seen &= (table.witnesses[:, axis] >= low) & (table.witnesses[:, axis] <= high)
     seen[list(cells)] = False
     for region in np.flatnonzero(seen).tolist():
         corners = exact_polygon(table, frame, region)

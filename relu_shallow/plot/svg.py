@@ -44,7 +44,7 @@ def svg(scene: Scene, ground: str = "") -> str:
         f'<desc id="picture-notes">{escape("; ".join(notes))}</desc>',
         ground,
         _definitions(scene),
-        _text(8, TOP - 18 - 15 * len(notes), title, size=18),
+        _text(8.0, TOP - 18 - 15 * len(notes), title, size=18.0),
         *(_text(LEFT, TOP - 10 - 15 * (len(notes) - 1 - i), note, size=11.5, soft=True)
           for i, note in enumerate(notes)),
         f'<svg class="plane" x="{LEFT:g}" y="{TOP:g}" width="{ACROSS:g}" height="{DOWN:g}" '
@@ -236,6 +236,6 @@ def _bar(scale: Scale, y: float) -> list[str]:
     return parts
 
 
-def _text(x: float, y: float, words: str, *, anchor: str = "start", size: float = 13, soft: bool = False) -> str:
+def _text(x: float, y: float, words: str, *, anchor: str = "start", size: float = 13.0, soft: bool = False) -> str:
     look = f'fill="{SOFT}" class="soft"' if soft else 'fill="currentColor"'
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" {look}>{escape(words)}</text>'

@@ -51,10 +51,8 @@ def _own_view(
     corners = np.array(outline, dtype=np.float64)
     if np.abs(corners[:, : len(axes)]).max() < far:  # a bounded polytope
         return _around(corners, len(axes))
-    found = np.concatenate([_corners(shallow, axes, fixed, outline, far), points @ np.eye(len(axes), AXES)])
-    if not len(found):
-        found = _feet(shallow, axes, fixed)
-    return _around(_central(found), len(axes))
+    found = np.concatenate([_central(_corners(shallow, axes, fixed, outline, far)), points @ np.eye(len(axes), AXES)])
+    return _around(found if len(found) else _feet(shallow, axes, fixed), len(axes))
 
 
 def _reach(shallow: ShallowNetwork, domain: Domain, axes: tuple[int, ...], fixed: np.ndarray) -> float:
@@ -88,7 +86,7 @@ def _feet(shallow: ShallowNetwork, axes: tuple[int, ...], fixed: np.ndarray) -> 
     return -rows[:, :-1] * (rows[:, -1] / squares)[:, None]
 
 
-def _central(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "points 2"]:
+def _central(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "kept 2"]:
     """The points, without those few that would make the view much wider."""
     if not len(points):
         return points
