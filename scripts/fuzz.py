@@ -35,6 +35,8 @@ READERS = (
     "box",
     "npy",
     "vnnlib",
+    "keras",
+    "h5",
 )
 MEGABYTES, SECONDS_EACH = 2048, 10
 LONGEST = 40_000  # bytes of an input; the largest of the seeds has 27,000

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import MissingExtra, ModelError, printable
-from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, read_model_file
+from relu_shallow.load.reading import ModelFile, from_bytes, is_zip, member_names, read_model_file
 from relu_shallow.load.walk import MOST_INPUTS, Wanted
 from relu_shallow.network import Network, Source
 
@@ -110,7 +110,7 @@ def _ending_of_content(data: bytes) -> str:
     """The ending that a file's first bytes stand for, where they are unmistakable."""
     if data[:8] == b"\x89HDF\r\n\x1a\n":
         return ".h5"
-    if is_zip(data) and b"model.weights." in data[-(1 << 16) :]:  # the archive's directory lies at its end
+    if is_zip(data) and {"config.json", "metadata.json"} <= member_names(data):
         return ".keras"
     if is_zip(data) or data[:2] == b"\x80\x02":
         return ".pt"

@@ -121,6 +121,14 @@ BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError
               struct.error)  # fmt: skip
 
 
+def member_names(data: bytes) -> set[str]:
+    """The names in a zip archive's directory; none where it cannot be read."""
+    try:
+        return set(zipfile.ZipFile(io.BytesIO(data)).namelist())
+    except BROKEN_ZIP:
+        return set()
+
+
 def open_archive(file: ModelFile, *, flat: bool = False) -> Archive:
     """The zip archive in a model file's content; raises ModelError where its members would fill the memory.
 

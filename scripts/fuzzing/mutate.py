@@ -278,4 +278,5 @@ MUTATORS: dict[str, Mutator] = {
     "shallow": _or_plain(_converted),
     "onnx": _or_plain(_protobuf),
     "npy": _or_plain(_npy),
+    "keras": _or_plain(_archive),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,7 @@ WORDS = {
         "(- 1)",
         "declare-const",
     ],
+    "h5": ["TREE", "SNOD", "HEAP", "GCOL", "OHDR", "\x11\x00\x10\x00", "\xff" * 8, "relu", "Dense", "null"],
     "npy": ["'descr'", "'<f8'", "'|O'", "'fortran_order': True", "'shape': (", "-1", "99999999999999999999"],
 }
 
@@ -217,6 +219,21 @@ def _npy(_work: Path) -> Iterator[bytes]:
         yield stream.getvalue()
 
 
+KERAS = Path(__file__).resolve().parents[2] / "tests" / "load" / "keras"
+
+
+def _keras(_work: Path) -> Iterator[bytes]:
+    """Archives that stay small when their members are no longer compressed."""
+    for name in ("two/dense", "three/shared", "three/line", "three/pooled", "three/operations"):
+        yield (KERAS / f"{name}.keras").read_bytes()
+
+
+def _h5(_work: Path) -> Iterator[bytes]:
+    for version in ("two", "three"):
+        with zipfile.ZipFile(KERAS / version / "legacy.zip") as files:
+            yield from (files.read(name) for name in ("dense.h5", "shared.h5"))
+
+
 SEEDS: dict[str, Callable[[Path], Iterator[bytes]]] = {
     "pt": _pt,
     "legacy": lambda work: _pt(work, zipped=False),
@@ -230,4 +247,6 @@ SEEDS: dict[str, Callable[[Path], Iterator[bytes]]] = {
     "box": lambda _work: iter(BOXES),
     "npy": _npy,
     "vnnlib": lambda _work: iter(PROPERTIES),
+    "keras": _keras,
+    "h5": _h5,
 }

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import relu_shallow.load
 import relu_shallow.load.aten
+import relu_shallow.load.keras_file
 import relu_shallow.load.nnet
 import relu_shallow.load.onnx_file
 import relu_shallow.load.safetensors_file
@@ -62,6 +63,8 @@ TARGETS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "npy": (".npy", _table),
     "box": (".csv", _box),
     "vnnlib": (".vnnlib", read_input_box),
+    "keras": (".keras", _model),
+    "h5": (".h5", _model),
 }
 
 

@@ -11,7 +11,7 @@ from relu_shallow.errors import ReluShallowError
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-LIGHT = ("onnx", "nnet", "safetensors", "csv", "box", "npy", "vnnlib")  # the others' seeds need PyTorch
+LIGHT = ("onnx", "nnet", "safetensors", "csv", "box", "npy", "vnnlib", "keras", "h5")  # the others' seeds need PyTorch
 
 
 def test_without_atheris_it_says_how_to_get_it():

@@ -43,11 +43,11 @@ def padded(x, window, options, value=0.0):
     around = [(0, 0)]
     for size, k, s, d in zip(x.shape[1:-1], window, strides, dilations, strict=True):
         reach = d * (k - 1) + 1
-        if options["padding"] == "same":
+        if options.get("padding") == "same":
             total = max((int(np.ceil(size / s)) - 1) * s + reach - size, 0)
             around.append((total // 2, total - total // 2))
         else:
-            around.append((reach - 1, 0) if options["padding"] == "causal" else (0, 0))
+            around.append((reach - 1, 0) if options.get("padding") == "causal" else (0, 0))
     return np.pad(x, [*around, (0, 0)], constant_values=value), strides, dilations
 
 
@@ -126,9 +126,9 @@ def pool(reduce, value):
     @channels_last
     def apply(x, options):
         axes = x.ndim - 2
-        window = each(options["pool_size"], axes)
+        window = each(options.get("pool_size", 2), axes)
         strides = window if options.get("strides") is None else each(options["strides"], axes)
-        x, strides, ones = padded(x, window, {"padding": options["padding"], "strides": strides}, value)
+        x, strides, ones = padded(x, window, {"padding": options.get("padding"), "strides": strides}, value)
         inner = tuple(range(1, axes + 1))
         return assembled((where, reduce(values, axis=inner)) for where, values in places(x, window, strides, ones))
 
@@ -183,12 +183,13 @@ def along(x, axis, values):
 def batch_norm(x, options, moving_mean, moving_variance, gamma=None, beta=None):
     gamma = np.ones_like(moving_mean) if gamma is None else gamma
     beta = np.zeros_like(moving_mean) if beta is None else beta
-    mean, variance, gamma, beta = (along(x, options["axis"], v) for v in (moving_mean, moving_variance, gamma, beta))
-    return gamma * (x - mean) / np.sqrt(variance + options["epsilon"]) + beta
+    parts = (moving_mean, moving_variance, gamma, beta)
+    mean, variance, gamma, beta = (along(x, options.get("axis", -1), part) for part in parts)
+    return gamma * (x - mean) / np.sqrt(variance + options.get("epsilon", 0.001)) + beta
 
 
 def normalization(x, options, mean, variance, count=0):
-    mean, variance = along(x, options["axis"], mean), along(x, options["axis"], variance)
+    mean, variance = (along(x, options.get("axis", -1), v) for v in (mean, variance))
     if options.get("invert"):
         return mean + x * np.maximum(np.sqrt(variance), 1e-7)
     return (x - mean) / np.maximum(np.sqrt(variance), 1e-7)
@@ -199,6 +200,10 @@ def rectified(x, options):
     most = np.inf if options.get("max_value") is None else options["max_value"]
     low = options.get("negative_slope", 0.0) * (x - options.get("threshold", 0.0))
     return np.where(x >= most, most, np.where(x >= options.get("threshold", 0.0), x, low))
+
+
+def leaky(x, options):
+    return np.where(x > 0, x, options.get("alpha", 0.3) * x)
 
 
 def dense(x, options, kernel, bias=0.0):
@@ -215,7 +220,7 @@ FORWARD = {
     "Dense": dense,
     "Activation": lambda x, options: activation(x, options["activation"]),
     "ReLU": rectified,
-    "LeakyReLU": lambda x, options: np.where(x > 0, x, options["alpha"] * x),
+    "LeakyReLU": leaky,
     "PReLU": lambda x, options, alpha: np.where(x > 0, x, alpha * x),
     "BatchNormalization": batch_norm,
     "Normalization": normalization,

@@ -26,6 +26,7 @@ RECORDED = [(folder, name) for folder in ("two", "three")
                          *sorted(zipfile.ZipFile(HERE / folder / "legacy.zip").namelist()))]  # fmt: skip
 SLOW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 RNG = np.random.default_rng
+DENSE = {"kernel": np.eye(3), "bias": np.zeros(3)}
 
 
 def recorded(folder, name, tmp_path):
@@ -173,6 +174,15 @@ def test_layers_of_values_and_shapes_are_what_the_documentation_says(shape, seed
         check(patch, tmp_path_factory.mktemp("k"), tuple(shape), *stages)
 
 
+def test_an_option_that_is_left_out_has_the_default_of_keras(monkeypatch, tmp_path):
+    rng = RNG(4)
+    statistics = {part: rng.uniform(0.1, 2, 2) for part in ("gamma", "beta", "moving_mean", "moving_variance")}
+    check(monkeypatch, tmp_path, (6, 2), layer("LeakyReLU"), layer("BatchNormalization", weights=statistics),
+          layer("Conv1D", weights={"kernel": rng.normal(size=(2, 2, 2)), "bias": np.ones(2)}), layer("ReLU"),
+          layer("MaxPooling1D"), layer("Normalization", weights={"mean": np.ones(2), "variance": np.full(2, 3.0),
+                                                                 "count": 1}), layer("Flatten"))  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", MERGED)
 def test_a_merge_is_what_the_documentation_says(kind, monkeypatch, tmp_path):
     rng, count = RNG(2), 2 if kind == "Subtract" else 3
@@ -210,9 +220,36 @@ def test_a_file_of_keras_2_3_is_read(name, sizes, regions):
         assert (len(shallow.alpha), shallow.completeness.complete) == (regions, True)
 
 
+def test_a_list_of_weights_in_parts_is_read_as_one(tmp_path):
+    """Keras splits an attribute that HDF5 would find too long."""
+    path = write_h5(tmp_path / "m.h5", sequential((3,), layer("Dense", weights=DENSE)))
+    with h5py.File(path, "a") as file:
+        names = file["model_weights/dense_0"].attrs
+        names["weight_names0"], names["weight_names1"] = names["weight_names"][:1], names["weight_names"][1:]
+        del names["weight_names"]
+    assert load_network(path).affine[0].W.tolist() == np.eye(3).tolist()
+
+
+def test_weights_of_half_the_size_are_widened_exactly(tmp_path):
+    one = layer("Dense", weights={"kernel": np.ones((1, 1))}, use_bias=False)
+    path = write_h5(tmp_path / "m.h5", sequential((1,), one))
+    with h5py.File(path, "a") as file:
+        group = file["model_weights/dense_0/dense_0"]
+        del group["kernel:0"]
+        group["kernel:0"] = np.array([[0x3FC0]], np.uint16)  # 1.5 in bfloat16, as Keras 3 writes it
+        group["kernel:0"].attrs["dtype"] = "bfloat16"
+    assert load_network(path).affine[0].W.tolist() == [[1.5]]
+
+
+def test_an_archive_with_a_parameter_called_as_keras_calls_its_weights_is_not_taken_for_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+        archive.writestr("m/weights.json", "model.weights.h5 config.json metadata.json")
+    with pytest.raises(ModelError, match="PyTorch"):
+        load_network(tmp_path / "m.pt")
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------
 
-DENSE = {"kernel": np.eye(3), "bias": np.zeros(3)}
 UNREADABLE = {
     "Lambda": (layer("Lambda", function=["YQ==", None, None]), "never run"),
     "TFOpLambda": (layer("TFOpLambda", function="math.add"), "TensorFlow function"),
