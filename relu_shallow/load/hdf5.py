@@ -75,7 +75,7 @@ class Node:
         return node
 
     def array(self) -> np.ndarray:
-        """The numbers of an array."""
+        """The numbers of an array, or pairs of bytes (V2) that stand for a type of number unknown to HDF5."""
         found = {message.kind: message for message in self.messages}
         if EXTERNAL in found:
             raise self.hdf5.refused(f"keeps {self.path} in another file")
@@ -86,7 +86,7 @@ class Node:
         if any(found[kind].flags & SHARED for kind in (DATATYPE, DATASPACE, LAYOUT)):
             raise self.hdf5.refused(f"shares the type of {self.path} between arrays")
         kind, shape = element_type(found[DATATYPE].body), shape_of(found[DATASPACE].body)
-        if not isinstance(kind, np.dtype) or kind.kind not in "fiu":
+        if not isinstance(kind, np.dtype) or kind.kind not in "fiuV":
             raise self.hdf5.broken(f"{self.path} does not hold numbers")
         data = _content(self.hdf5, self.path, found[LAYOUT].body, prod(shape) * kind.itemsize)
         return np.frombuffer(data, kind).reshape(shape)

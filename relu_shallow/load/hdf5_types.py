@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FIXED, FLOAT, TEXT, VARIABLE = 0, 1, 3, 9
+FIXED, FLOAT, TEXT, OPAQUE, VARIABLE = 0, 1, 3, 5, 9
 # exponent's place and size, mantissa's size, bias -> only these are IEEE 754 numbers of 2, 4 and 8 bytes
 IEEE = {2: (10, 5, 10, 15), 4: (23, 8, 23, 127), 8: (52, 11, 52, 1023)}
 MOST_AXES = 32
@@ -35,6 +35,8 @@ def element_type(body: bytes) -> np.dtype | VariableText | None:
         _, _, place, width, low, mantissa, bias = struct.unpack_from("<HHBBBBI", body, 8)
         if (place, width, mantissa, bias, low) == (*IEEE[size], 0):
             return np.dtype(f"{order}f{size}")
+    if kind == OPAQUE and size == 2:  # how a bfloat16 is kept
+        return np.dtype("V2")
     if kind == TEXT:
         return np.dtype(f"S{size}") if size else None
     if kind == VARIABLE and body[1] & 15 == 1 and size == 16:

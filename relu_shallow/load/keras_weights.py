@@ -153,11 +153,11 @@ def _array(file: ModelFile, node: Node, name: str) -> np.ndarray:
     if found is None:
         raise damaged(file, "Keras", f"the weight {name} is missing")
     array = found.array()
-    if found.attribute("dtype") == "bfloat16":
-        if array.dtype.kind != "u" or array.dtype.itemsize != 2:
-            raise damaged(file, "Keras", f"the weight {name} is not of the type that it says")
-        return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return array
+    if array.dtype.kind != "V":
+        return array
+    if found.attribute("dtype") != "bfloat16":
+        raise damaged(file, "Keras", f"the weight {name} is of a type that is not known")
+    return (array.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _mismatch(file: ModelFile, name: str, wanted: int, found: int) -> ModelError:

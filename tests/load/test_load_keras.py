@@ -236,9 +236,13 @@ def test_weights_of_half_the_size_are_widened_exactly(tmp_path):
     with h5py.File(path, "a") as file:
         group = file["model_weights/dense_0/dense_0"]
         del group["kernel:0"]
-        group["kernel:0"] = np.array([[0x3FC0]], np.uint16)  # 1.5 in bfloat16, as Keras 3 writes it
+        group["kernel:0"] = np.array([[0x3FC0]], np.uint16).view("V2")  # 1.5 in bfloat16, as Keras 3 writes it
         group["kernel:0"].attrs["dtype"] = "bfloat16"
     assert load_network(path).affine[0].W.tolist() == [[1.5]]
+    with h5py.File(path, "a") as file:
+        del file["model_weights/dense_0/dense_0/kernel:0"].attrs["dtype"]
+    with pytest.raises(ModelError, match="not known"):
+        load_network(path)
 
 
 def test_an_archive_with_a_parameter_called_as_keras_calls_its_weights_is_not_taken_for_one(tmp_path):
