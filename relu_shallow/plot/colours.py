@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 # Paul Tol's light scheme (personal.sron.nl/~pault, 2021), made for areas under lines and text, without its grey
 AREAS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#44BB99", "#99DDFF", "#BBCC33", "#AAAA00")
-CURVES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
-DARKER = 0.62  # of an area's colour: a dot on it
+DARKER = 0.62  # of an area's colour: a dot on it, or a curve of the same output
 INK, SOFT, PAPER, EMPTY = "#1b1f24", "#57606a", "#ffffff", "#e8eaed"
 STOPS = 17  # of a scale; between two of them colours are mixed linearly
 PALE = 0.3  # of white in a sequential scale, on which dark lines must be seen
@@ -60,8 +59,8 @@ def area_colour(number: int) -> str:
 
 
 def curve_colour(number: int) -> str:
-    """The colour of an output's curve."""
-    return CURVES[number % len(CURVES)]
+    """The colour of an output's curve: that of its class, darker."""
+    return darker(area_colour(number))
 
 
 def region_colour(active: int, number: int) -> str:

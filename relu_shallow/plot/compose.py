@@ -53,12 +53,12 @@ def compose(
         painting = paint(subject_of(shallow.table, frame, _in_band(found.pieces, frame)), choice)
         curves, kinks = _curves(shallow, frame, found.pieces)
         fills, parts = _columns(found.pieces), (*painting.fills, *painting.parts)
-        strokes, dotted = (*strokes, *curves), kinks
+        strokes, dotted = (*strokes, *reversed(curves)), kinks  # the first output's on top, and first in the legend
     else:
         painting = paint(subject_of(shallow.table, frame, found.pieces), choice)
         fills, parts, dotted = painting.fills, painting.parts, ()
     if bounded:
-        strokes = (*strokes, *_ties(subject_of(shallow.table, frame, found.pieces)))
+        strokes = (*strokes, *_ties(subject_of(shallow.table, frame, found.pieces), frame.flat))
     marks = (*dotted, *marks_of(dots, shallow.network, frame, _known_as(choice, painting)))
     return _scene(shallow, frame, found, painting, fills, parts, strokes, marks, choice)
 
@@ -77,11 +77,12 @@ def borders_of(shallow: ShallowNetwork, found: Subdivision, flat: bool) -> tuple
     return tuple(strokes)
 
 
-def _ties(subject: Subject) -> tuple[Stroke, ...]:
+def _ties(subject: Subject, flat: bool) -> tuple[Stroke, ...]:
     """The decision boundary: where two classes tie and no other exceeds them."""
     ties = [tie.ends for piece, rows in zip(subject.pieces, subject.rows, strict=True)
             for tie in divide(piece.corners, class_rows(rows))[1]]  # fmt: skip
-    return (Stroke(np.array(ties), INK, BOLD, "decision boundary", cased=True),) if ties else ()
+    width = BOLD * DEEPER if flat else BOLD  # upright lines through curves must not hide them
+    return (Stroke(np.array(ties), INK, width, "decision boundary", cased=not flat),) if ties else ()
 
 
 def _known_as(choice: Choice, painting: Painting) -> Scale | None:

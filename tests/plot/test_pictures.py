@@ -320,7 +320,7 @@ def test_hostile_names_stay_text():
 
 def curves(scene):
     """Each output's segments by its name."""
-    return {stroke.label: stroke.segments for stroke in scene.strokes if stroke.label.startswith("y")}
+    return {stroke.label: stroke.segments for stroke in reversed(scene.strokes) if stroke.label.startswith("y")}
 
 
 @pytest.mark.parametrize("name", ["curve", "stairs", "sawtooth", "abs", "two_arms", "two_slopes"])
