@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-# Paul Tol's light scheme (personal.sron.nl/~pault, 2021), made for areas under lines and text, without its grey
-AREAS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#44BB99", "#99DDFF", "#BBCC33", "#AAAA00")
+# Paul Tol's light scheme (personal.sron.nl/~pault, 2021), made for areas under lines and text, and one for ten classes
+AREAS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#44BB99", "#99DDFF", "#BBCC33", "#AAAA00", "#DDDDDD", "#AA88CC")
 DARKER = 0.62  # of an area's colour: a dot on it, or a curve of the same output
 INK, SOFT, PAPER, EMPTY = "#1b1f24", "#57606a", "#ffffff", "#e8eaed"
 STOPS = 17  # of a scale; between two of them colours are mixed linearly
@@ -53,7 +53,7 @@ def diverging(values: Float[np.ndarray, " values"], label: str) -> Scale:
 
 
 def area_colour(number: int) -> str:
-    """The colour of the class of a number; after the eighth they come again, darker."""
+    """The colour of the class of a number; after the tenth they come again, darker."""
     turn, place = divmod(number, len(AREAS))
     return darker(AREAS[place], 0.8**turn)
 
@@ -65,7 +65,7 @@ def curve_colour(number: int) -> str:
 
 def region_colour(active: int, number: int) -> str:
     """A region's own colour: neighbours differ in one neuron, so light or dark is the parity of the active ones."""
-    hue = AREAS[(number * 5) % len(AREAS)]
+    hue = AREAS[(number * 3) % len(AREAS)]
     return mixed(hue, PAPER, 0.55) if active % 2 else hue
 
 
