@@ -63,9 +63,8 @@ def _outputs(source: Graph, X: Float[np.ndarray, "rows inputs"], until: str) -> 
         raise _CannotRun("onnxruntime is not installed") from None
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    failures: tuple[type[Exception], ...] = tuple(
-        kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)
-    )
+    kinds = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    failures: tuple[type[Exception], ...] = (ValueError, *kinds)
     if source.kind not in KINDS:
         raise _CannotRun("its input is not of the type float or double")
     try:
@@ -78,7 +77,7 @@ def _outputs(source: Graph, X: Float[np.ndarray, "rows inputs"], until: str) -> 
         padded = np.concatenate([X, X[: -len(X) % per_run]])
         runs = padded.astype(KINDS[source.kind]).reshape(-1, *source.shape)
         own = [np.asarray(session.run(None, {source.input: x})[0], dtype=np.float64).reshape(per_run, -1) for x in runs]
-    except (*failures, ValueError) as error:
+    except failures as error:
         raise _CannotRun(f"onnxruntime {onnxruntime.__version__}: {str(error).splitlines()[0]:.200}") from None
     return onnxruntime.__version__, np.concatenate(own)[: len(X)]
 
@@ -90,6 +89,8 @@ def _rewritten(source: Graph, until: str) -> bytes:
     if sum(array.nbytes for array in source.constants.values()) > LARGEST:
         raise _CannotRun("its weights are too large to be handed to onnxruntime")
     nodes, output = _part(source, until)
+    if any(node.branches for node in nodes):
+        raise _CannotRun("it holds control flow")
     used = {name for node in nodes for name in node.inputs} | {output}
     tensors = [numpy_helper.from_array(array, name) for name, array in source.constants.items() if name in used]
     graph = helper.make_graph(

@@ -10,7 +10,7 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import ROWS, Size, mixes_rows
 from relu_shallow.load.lowering import assemble
 from relu_shallow.load.onnx_graph import Graph, read_graph
-from relu_shallow.load.onnx_node import Node
+from relu_shallow.load.onnx_node import Branch, Node
 from relu_shallow.load.onnx_ops import CONSTANT, SYMBOLIC, constant_size, refusal
 from relu_shallow.load.reading import ModelFile, damaged, say
 from relu_shallow.load.walk import (
@@ -65,8 +65,17 @@ def _network(
 def _output(walk: Walk, file: ModelFile, graph: Graph, shape: tuple[int, ...], axis: int | None) -> Any:
     """The graph's output, every node applied in order."""
     values: dict[str, Any] = {**graph.constants, graph.input: start(walk, shape, axis)}
-    names = {node.name for node in graph.nodes}
-    for node in graph.nodes:
+    _run(walk, file, graph.nodes, values)
+    if graph.output not in values:
+        raise ModelError(f"the output {graph.output} of {file.name} is a second output of its last layer "
+                         "(a dropout's mask, say), which is not read")  # fmt: skip
+    return values[graph.output]
+
+
+def _run(walk: Walk, file: ModelFile, nodes: tuple[Node, ...], values: dict[str, Any]) -> None:
+    """Adds to the values what nodes make of them, one after another."""
+    names = {node.name for node in nodes}
+    for node in nodes:
         for name in node.inputs:
             if name and name not in values:
                 raise ModelError(f"layer {node.name} uses the value {name}, a second output of another layer "
@@ -74,13 +83,29 @@ def _output(walk: Walk, file: ModelFile, graph: Graph, shape: tuple[int, ...], a
         if not node.outputs:
             raise damaged(file, "ONNX", f"layer {node.name} has no output")
         called = walk.wanted.until if walk.wanted.until in set(node.outputs) - names else node.name
-        made = _applied(walk, node, called, [values[name] if name else None for name in node.inputs])
+        inputs = [values[name] if name else None for name in node.inputs]
+        branch = _chosen(node, inputs)
+        if branch is None:
+            made = _applied(walk, node, called, inputs)
+        else:
+            inner: dict[str, Any] = {**values, **branch.constants}
+            _run(walk, file, branch.nodes, inner)
+            made = tuple(inner[name] for name in branch.outputs)
         several = made if isinstance(made, tuple) else (made,)
         values.update((name, value) for name, value in zip(node.outputs, several, strict=False) if name)
-    if graph.output not in values:
-        raise ModelError(f"the output {graph.output} of {file.name} is a second output of its last layer "
-                         "(a dropout's mask, say), which is not read")  # fmt: skip
-    return values[graph.output]
+
+
+def _chosen(node: Node, inputs: list[Any]) -> Branch | None:
+    """The branch that an If takes by a condition known while reading, as one on sizes is; None for any other node."""
+    if node.op != "If" or node.domain or len(inputs) != 1 or isinstance(inputs[0], Vector):
+        return None
+    branch = node.branches.get("then_branch" if np.asarray(inputs[0]).all() else "else_branch")
+    made_inside = () if branch is None else {*branch.constants, *branch.taken, *_outputs(branch)}
+    return branch if branch is not None and set(branch.outputs) <= set(made_inside) else None
+
+
+def _outputs(branch: Branch) -> list[str]:
+    return [name for node in branch.nodes for name in node.outputs]
 
 
 def _applied(walk: Walk, node: Node, called: str, inputs: list[Any]) -> Any:
@@ -119,4 +144,4 @@ def _calculated(walk: Walk, node: Node, inputs: list[Any]) -> Any:
 
 def _counts_rows(value: Any) -> bool:
     """Whether a constant of the graph holds the number of rows, which is not known."""
-    return isinstance(value, np.ndarray) and value.dtype.kind == "O" and any(isinstance(size, Size) for size in np.ravel(value))
+    return any(isinstance(size, Size) for size in np.ravel(value))

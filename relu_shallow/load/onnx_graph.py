@@ -15,7 +15,7 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.onnx_external import External
-from relu_shallow.load.onnx_node import Node
+from relu_shallow.load.onnx_node import Branch, Node
 from relu_shallow.load.reading import ModelFile, damaged
 from relu_shallow.load.walk import MOST_INPUTS, Wanted, choose_output
 
@@ -168,11 +168,12 @@ def _node(file: ModelFile, place: int, proto: Any, opset: int, beside: External)
     import onnx
 
     options: dict[str, Any] = {}
+    branches: dict[str, Branch] = {}
     for attribute in proto.attribute:
         if attribute.type == onnx.AttributeProto.TENSOR:
             options[attribute.name] = _tensor(file, attribute.t, beside)
-        elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            options[attribute.name] = None  # of control flow, which is refused where the output needs it
+        elif attribute.type == onnx.AttributeProto.GRAPH:
+            branches[attribute.name] = _branch(file, attribute.g, opset, beside)
         else:
             try:
                 value = onnx.helper.get_attribute_value(attribute)
@@ -181,7 +182,18 @@ def _node(file: ModelFile, place: int, proto: Any, opset: int, beside: External)
             options[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
     _check_text(file, proto.name, proto.op_type, proto.domain, *proto.input, *proto.output)
     name = proto.name or f"{proto.op_type} {place}"
-    return Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), options, opset)
+    return Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), options, opset, branches)
+
+
+def _branch(file: ModelFile, graph: Any, opset: int, beside: External) -> Branch:
+    """A graph inside a node."""
+    _check_text(file, *(entry.name for entry in (*graph.initializer, *graph.input, *graph.output)))
+    constants = {tensor.name: _tensor(file, tensor, beside) for tensor in graph.initializer}
+    nodes = tuple(_node(file, place, proto, opset, beside) for place, proto in enumerate(graph.node))
+    outputs = tuple(entry.name for entry in graph.output)
+    inside = {*constants, *(entry.name for entry in graph.input), *(name for node in nodes for name in node.outputs)}
+    needed = dict.fromkeys((*(name for node in nodes for name in node.needs), *outputs))
+    return Branch(nodes, constants, outputs, tuple(name for name in needed if name not in inside))
 
 
 def _sorted(file: ModelFile, nodes: list[Node], known: set[str], output: str) -> tuple[Node, ...]:
@@ -198,7 +210,7 @@ def _sorted(file: ModelFile, nodes: list[Node], known: set[str], output: str) ->
         elif node is None:
             raise damaged(file, "ONNX", f"nothing makes the value {name!r}")
         else:
-            missing = [need for need in node.inputs if need and need not in done]
+            missing = [need for need in node.needs if need and need not in done]
             if not missing:
                 order.append(node)
                 done.update(node.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,22 @@ class Node:
     outputs: tuple[str, ...]
     options: Mapping[str, Any]
     opset: int
+    branches: Mapping[str, Branch] = field(default_factory=dict)  # of control flow, by their attributes' names
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The values that it needs: its inputs, and what its branches take from around them."""
+        return (*self.inputs, *(name for branch in self.branches.values() for name in branch.taken))
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A graph inside a node of control flow, in the order of the file; `taken` are the values from around it."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray]
+    outputs: tuple[str, ...]
+    taken: tuple[str, ...]
 
 
 def check_product(node: Node, *factors: Any) -> None:

@@ -35,7 +35,7 @@ WHY: dict[str, str] = (
     dict.fromkeys(SMOOTH, "curved")
     | dict.fromkeys(JUMPS, "not continuous: it jumps")
     | dict.fromkeys(OWN_STATISTICS, "a normalisation by each row's own values, which is a quotient of two of them")
-    | dict.fromkeys(CONTROL, "control flow, which is not followed; export the model traced, or simplify it (onnxsim)")
+    | dict.fromkeys(CONTROL, "control flow on values, which is not followed; export the model without")
     | dict.fromkeys(MANY_TENSORS, "an operation on sequences or optional values, of which only single tensors are read")
     | dict.fromkeys(RANDOM, "random")
 )

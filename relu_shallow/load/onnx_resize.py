@@ -119,8 +119,8 @@ def _matrix(node: Node, size: int, out: int, scale: np.float32) -> Float[np.ndar
     at = COORDINATES[name](np.arange(out, dtype=np.float32), scale, size, out)
     if kind == "linear":
         return _weights(at, size)
-    rounded = NEAREST["simple" if old else str(node.options.get("nearest_mode", "round_prefer_floor"))](at, bool(scale < 1))
-    return np.eye(size)[_inside(rounded, size)]
+    rule = "simple" if old else str(node.options.get("nearest_mode", "round_prefer_floor"))
+    return np.eye(size)[_inside(NEAREST[rule](at, bool(scale < 1)), size)]
 
 
 def _weights(at: Float32[np.ndarray, " out"], size: int) -> Float[np.ndarray, "out in"]:

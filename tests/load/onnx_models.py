@@ -1,0 +1,89 @@
+"""Small ONNX models made in memory, and their outputs by onnxruntime."""
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import onnxruntime
+from framework_agreement import Loaded
+from hypothesis import HealthCheck, settings
+from onnx import TensorProto, helper, numpy_helper
+
+from relu_shallow.load.agreement import rounding
+from relu_shallow.precision import UNIT32
+
+MANY = int(os.environ.get("MANY", "6"))  # examples of each operator
+FEW = settings(max_examples=MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+@dataclass
+class Case:
+    """Nodes from the input x to the output y, with their constants; x has the given shape."""
+
+    nodes: list
+    shape: tuple
+    tensors: dict = field(default_factory=dict)
+    opset: int = 18
+    outputs: tuple = ("y",)
+
+    def save(self, folder, name="made.onnx"):
+        tensors = [numpy_helper.from_array(np.asarray(value), key) for key, value in self.tensors.items()]
+        graph = helper.make_graph(
+            self.nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self.outputs], tensors,
+        )  # fmt: skip
+        domains = sorted({node.domain for node in self.nodes} - {""})
+        opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+        model = helper.make_model(graph, opset_imports=opsets)
+        model.ir_version = max(8, helper.find_min_ir_version_for(opsets, ignore_unknown=True))
+        path = folder / name
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+def node(op, inputs="x", outputs="y", **options):
+    """A node whose inputs and outputs are named in one string, _ for one that is left out."""
+    names = [["" if name == "_" else name for name in part.split()] for part in (inputs, outputs)]
+    return helper.make_node(op, *names, **{key: value for key, value in options.items() if value is not None})
+
+
+def onnxruntime_of(path, output=None):
+    """The model's outputs by onnxruntime, in runs of the shape that it declares; a fixed batch holds several rows."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    shape = [size if isinstance(size, int) else 1 for size in entry.shape]
+    names = None if output is None else [output]
+
+    def run(X):
+        runs = X.reshape(-1, *shape)
+        return np.concatenate([session.run(names, {entry.name: x})[0].ravel() for x in runs]).reshape(len(X), -1)
+
+    return run
+
+
+def agrees(case, folder, rows=12):
+    """Loads a case and holds its outputs to onnxruntime's, within the rounding of single precision."""
+    import pytest
+
+    path = case.save(folder)
+    with pytest.MonkeyPatch().context() as patch:
+        loaded = Loaded(patch, "onnx_file", path)
+        X = np.random.default_rng(0).normal(size=(rows, loaded.network.inputs)).astype(np.float32)
+        theirs = onnxruntime_of(path)(X)
+        allowed = rounding(loaded.graph, X, UNIT32)
+        assert allowed.max() <= 1e-3 * (1 + np.abs(theirs).max()), "the bound is too loose to mean anything"
+        loaded.assert_same(onnxruntime_of(path), rows=rows)
+    return loaded.network
+
+
+def weights(seed, *shape):
+    """Random numbers of single precision."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+__all__ = ["FEW", "Case", "agrees", "node", "onnx", "onnxruntime_of", "weights"]
