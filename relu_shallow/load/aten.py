@@ -126,7 +126,7 @@ def _out_of_place(name: str, op: str, args: Sequence[Any]) -> tuple[str, bool]:
 
     In place on anything but a vector (a weight, a shape) the change would be lost where the result is not what is used.
     """
-    plain = AUGMENTED.get(op, op if op.startswith("__") else op.rstrip("_") or op)
+    plain = AUGMENTED.get(op, op if op.startswith("__") or op == "detach_" else op.rstrip("_") or op)
     if plain == op or (op in AUGMENTED and args and isinstance(args[0], (int, float, Size))):
         return plain, False  # a number is never changed in place
     if plain not in IN_PLACE or not args or not isinstance(args[0], Vector):
@@ -313,7 +313,7 @@ SYMBOLIC: dict[str, Operation] = {
     "sigmoid": _head("sigmoid"), "tanh": _head("tanh"),
     "softmax": _softmax("softmax"), "_softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"), "_log_softmax": _softmax("log_softmax"),
-    "contiguous": _copy, "clone": _copy, "detach": _same, "alias": _same, "float": _copy, "double": _copy,
+    "contiguous": _copy, "clone": _copy, "detach": _same, "detach_": _same, "alias": _same, "float": _copy, "double": _copy,
     "lift_fresh_copy": _copy, "to": _converted, "_to_copy": _converted, "type_as": _converted,
     "zeros_like": _alike(0.0), "ones_like": _alike(1.0), "full_like": _alike(None),
     "new_zeros": _new(0.0), "new_ones": _new(1.0), "new_full": _new(None),
@@ -321,6 +321,7 @@ SYMBOLIC: dict[str, Operation] = {
     "dim": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "ndimension": lambda walk, name, v: 2 if v.shape is None else len(v.shape),
     "__is__": lambda walk, name, a, b: False, "__isnot__": lambda walk, name, a, b: True,
+    "_assert_tensor_metadata": lambda walk, name, *_, **__: None,
     "getattr": _attribute, "getitem": item, "__getitem__": item,
 }  # fmt: skip
 
@@ -333,6 +334,7 @@ ITEMS = {"getitem", "__getitem__"}
 
 # operations on sizes, lists and options, not on values
 HANDS_ON = {"size", "sym_size", "dim", "ndimension", "getattr", "__is__", "__isnot__", "len", "device", "dtype",
+            "_assert_tensor_metadata",
             "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", *ITEMS}  # fmt: skip
 
 RESHAPES = {"flatten", "reshape", "reshape_as", "ravel", "_unsafe_view"}

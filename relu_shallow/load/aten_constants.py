@@ -126,6 +126,7 @@ CONSTANT: dict[str, Operation] = {
     "zeros_like": _like(0.0), "ones_like": _like(1.0),
     "clone": _identity, "detach": _identity, "contiguous": _identity, "lift_fresh_copy": _identity,
     "float": _identity, "double": _identity, "alias": _identity,
+    "detach_": _identity, "device": _identity, "_assert_tensor_metadata": lambda *_, **__: None,
     "NumToTensor": _identity, "Int": lambda a: a if isinstance(a, Size) else int(a),
     "Float": float, "Bool": bool, "ScalarImplicit": _identity,
     "IntImplicit": _identity, "FloatImplicit": _identity, "to": _kept, "type_as": _kept,

@@ -170,7 +170,10 @@ def item(walk: Walk, name: str, x: Vector, key: Any) -> Vector:
     index = places_of(x)[tuple(keys)]
     if 0 in index.shape:
         raise IndexError("no value is left")
-    return rearranged(walk, name, x, index, batch)
+    found = rearranged(walk, name, x, index, batch)
+    if lists:  # a copy, even where it is of all values
+        walk.copied.add(found.place)
+    return found
 
 
 def _check_whole(name: str, axis: int, part: Any) -> None:
@@ -334,6 +337,6 @@ MOVES: dict[str, Operation] = {
 VIEWS = {
     "split", "split_with_sizes", "chunk", "unbind", "tensor_split", "slice", "select", "narrow", "expand", "expand_as",
     "broadcast_to", "t", "transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "unflatten", "view",
-    "view_as", "squeeze", "unsqueeze", "detach", "alias", "dropout", "feature_dropout", "alpha_dropout",
+    "view_as", "squeeze", "unsqueeze", "detach", "detach_", "alias", "dropout", "feature_dropout", "alpha_dropout",
     "feature_alpha_dropout", "getitem", "__getitem__", "getattr",
 }  # fmt: skip

@@ -113,6 +113,9 @@ def einsum(walk: Walk, name: str, equation: Any, *operands: Any) -> Vector:
     size = dict(zip(own, shape_of(v), strict=True)) | dict(zip(other, constant.shape, strict=True))
     order = [*made, *(label for label in size if label not in made)]
     out = tuple(size[label] for label in made)
+    if len(listed) == 1 and prod(out) == prod(size.values()):  # nothing is summed: PyTorch gives a view
+        turned = permute(walk, name, v, [own.index(label) for label in order])
+        return Vector(turned.place, out, turned.batch)
     make_room(walk, name, prod(size.values()))
     rows = np.arange(prod(out)).reshape(*out, *[1] * (len(order) - len(made)))
     batch = None if v.batch is None else made.index(own[v.batch])

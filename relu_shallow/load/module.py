@@ -225,7 +225,7 @@ def _run(module: Any, X: np.ndarray, what: str, wanted: Wanted) -> tuple[np.ndar
     tensors = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
     dtype, device = (tensors[0].dtype, tensors[0].device) if tensors else (torch.float64, torch.device("cpu"))
     with torch.no_grad():
-        given = torch.from_numpy(X).to(dtype=dtype, device=device)
+        given = torch.from_numpy(X.copy()).to(dtype=dtype, device=device)  # which the module may change in place
         own = chosen_output(what, module(given), wanted)
         return own.double().cpu().numpy().reshape(len(X), -1), torch.finfo(dtype).eps / 2
 

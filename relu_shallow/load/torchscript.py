@@ -20,8 +20,9 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load.aten import apply
 from relu_shallow.load.axes import Size
 from relu_shallow.load.inert_pickle import StandInType, read_archive_pickle
-from relu_shallow.load.layers import class_path
+from relu_shallow.load.layer_state import class_path
 from relu_shallow.load.lowering import assemble
+from relu_shallow.load.outputs import chosen_output
 from relu_shallow.load.reading import Archive, ModelFile, damaged, open_archive
 from relu_shallow.load.walk import Vector, Walk, Wanted, most_entries, source_of, start, walked
 from relu_shallow.network import Network
@@ -43,7 +44,7 @@ def read_torchscript(file: ModelFile, wanted: Wanted) -> Network:
     walk = Walk(room=most_entries(file), wanted=wanted)
     program = Program(archive, tuple(constants), walk, _paths(root, ""))
     try:
-        graph = walked(walk, file.name, lambda: program.call_method(root, "forward", [start(walk, None)], {}))
+        graph = walked(walk, file.name, lambda: program.output(root))
     except RecursionError as error:
         raise damaged(file, "TorchScript", "its code is nested too deeply") from error
     except MALFORMED as error:
@@ -92,13 +93,24 @@ class Program:
     depth: int = 0
     steps: int = 0
 
+    def output(self, root: object) -> Any:
+        """The output tensor of the model, the one that the user named where there are several."""
+        what, taken = self.archive.file.name, self._method(root, "forward").args
+        required = len(taken.args) - len(taken.defaults) - 1
+        if required != 1:
+            raise ModelError(f"the forward of {what} takes {required} inputs; one tensor was expected")
+        given = self.call_method(root, "forward", [start(self.walk, None)], {})
+        return chosen_output(what, given, self.walk.wanted)
+
     def call_method(self, owner: object, method: str, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
         """The value of `owner.method(...)`, its code read from the archive."""
+        return self._call(self._method(owner, method), [owner, *args], kwargs, self.paths.get(id(owner), ""))
+
+    def _method(self, owner: object, method: str) -> ast.FunctionDef:
         module, _, name = class_path(owner).rpartition(".")
         for node in self._file(module).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
-                return self._call(_function(node.body, method, self.archive.file), [owner, *args], kwargs,
-                                  self.paths.get(id(owner), ""))  # fmt: skip
+                return _function(node.body, method, self.archive.file)
         raise damaged(self.archive.file, "TorchScript", f"the code of {class_path(owner)} is missing")
 
     def call_function(self, path: str, args: list[Any], kwargs: Mapping[str, Any], where: str) -> Any:
@@ -156,14 +168,36 @@ class Frame:
                 self.value(node.value)
             elif isinstance(node, ast.If):
                 self.run(node.body if self._condition(node.test) else node.orelse)
+            elif isinstance(node, ast.For) and isinstance(node.target, ast.Name) and not node.orelse:
+                self._repeat(node.target, self._times(node), node.body)
             elif not isinstance(node, ast.Pass):
                 raise self._refused(node)
 
-    def value(self, node: ast.expr) -> Any:
-        """The value of an expression: a number, a tensor, a stand-in, a reference or the symbolic tensor."""
+    def _times(self, node: ast.For) -> int:
+        """How often the body of `for i in range(n)` is run."""
+        call = node.iter
+        named = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range"
+        if not isinstance(call, ast.Call) or not named or len(call.args) != 1 or "range" in self.local:
+            raise self._refused(node)
+        times = self.value(call.args[0])
+        if not isinstance(times, int) or times > MOST_STEPS:
+            raise self._refused(node)
+        return times
+
+    def _repeat(self, counter: ast.Name, times: int, body: list[ast.stmt]) -> None:
+        for place in range(times):
+            self._count()
+            self.local[counter.id] = place
+            self.run(body)
+
+    def _count(self) -> None:
         self.program.steps += 1
         if self.program.steps > MOST_STEPS:
             raise damaged(self.program.archive.file, "TorchScript", f"its code takes more than {MOST_STEPS} steps")
+
+    def value(self, node: ast.expr) -> Any:
+        """The value of an expression: a number, a tensor, a stand-in, a reference or the symbolic tensor."""
+        self._count()
         known = EXPRESSIONS.get(type(node))
         if known is None:
             raise self._refused(node)
@@ -250,10 +284,19 @@ def _negative(frame: Frame, node: ast.UnaryOp) -> Any:
     return -value
 
 
+def _table(frame: Frame, node: ast.Dict) -> Any:
+    keys = [None if key is None else frame.value(key) for key in node.keys]
+    if not all(isinstance(key, str) for key in keys):
+        raise _unread(frame.where or "forward", node)
+    return dict(zip(keys, (frame.value(part) for part in node.values), strict=True))
+
+
 def _item(frame: Frame, node: ast.Subscript) -> Any:
     owner, place = frame.value(node.value), frame.value(node.slice)
     if isinstance(owner, Reference):  # a type such as List[int]
         return Reference("type")
+    if isinstance(owner, dict) and isinstance(place, str) and place in owner:
+        return owner[place]
     if not isinstance(owner, (list, tuple)) or not isinstance(place, int) or not -len(owner) <= place < len(owner):
         raise _unread(frame.where or "forward", node)
     return owner[place]
@@ -266,6 +309,7 @@ EXPRESSIONS: dict[type, Callable[[Frame, Any], Any]] = {
     ast.Constant: lambda frame, node: node.value,
     ast.Tuple: lambda frame, node: tuple(frame.value(part) for part in node.elts),
     ast.List: lambda frame, node: [frame.value(part) for part in node.elts],
+    ast.Dict: _table,
     ast.UnaryOp: _negative,
     ast.Subscript: _item,
 }
