@@ -50,15 +50,15 @@ def compose(
     bounded = has_classes(shallow.network, choice) if decision is None else decision
     strokes = borders_of(shallow, found, frame.flat)
     if frame.flat:
-        painting = paint(subject_of(shallow.table, frame, _in_band(found.pieces, frame)), choice)
+        painting = paint(subject_of(shallow, frame, _in_band(found.pieces, frame)), choice)
         curves, kinks = _curves(shallow, frame, found.pieces)
         fills, parts = _columns(found.pieces), (*painting.fills, *painting.parts)
         strokes, dotted = (*strokes, *reversed(curves)), kinks  # the first output's on top, and first in the legend
     else:
-        painting = paint(subject_of(shallow.table, frame, found.pieces), choice)
+        painting = paint(subject_of(shallow, frame, found.pieces), choice)
         fills, parts, dotted = painting.fills, painting.parts, ()
     if bounded:
-        strokes = (*strokes, *_ties(subject_of(shallow.table, frame, found.pieces), frame.flat))
+        strokes = (*strokes, *_ties(subject_of(shallow, frame, found.pieces), frame.flat))
     marks = (*dotted, *marks_of(dots, shallow.network, frame, _known_as(choice, painting)))
     return _scene(shallow, frame, found, painting, fills, parts, strokes, marks, choice)
 
@@ -113,7 +113,7 @@ def _curves(
     """Each output's graph, piece by piece, and its kinks: where its slope changes by more than rounding."""
     strips = sorted(pieces, key=lambda piece: float(piece.corners[:, 0].min()))
     ends = np.array([_ends(strip.corners) for strip in strips])
-    rows = subject_of(shallow.table, frame, strips).rows
+    rows = subject_of(shallow, frame, strips).rows
     regions = np.array([strip.region for strip in strips])
     rounding = maps_of(shallow.network, shallow.table.patterns[regions]).output_error
     errors = rounding[:, :, list(frame.axes)].sum(axis=2).T
@@ -163,7 +163,7 @@ def _scene(
         marks=marks,
         keys=painting.keys if choice.kind == "class" else (),
         scale=painting.scale,
-        maps=subject_of(shallow.table, frame, found.pieces).rows,
+        maps=subject_of(shallow, frame, found.pieces).rows,
     )
 
 

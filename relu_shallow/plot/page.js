@@ -14,7 +14,8 @@
   const outline = ["chosen-edge", "chosen"].map(id => {
     const path = document.createElementNS(SVG, "path");
     path.id = id;
-    path.setAttribute("vector-effect", "non-scaling-stroke");
+    path.dataset.w = id === "chosen" ? 2.2 : 4.6;
+    path.setAttribute("stroke-width", path.dataset.w);
     return plane.appendChild(path);
   });
   document.querySelector(".tools").hidden = about.hidden = false;
@@ -82,6 +83,7 @@
     const height = width * down / across;
     window_ = [Math.min(Math.max(x, 0), across - width), Math.min(Math.max(y, 0), down - height), width, height];
     plane.setAttribute("viewBox", window_.join(" "));
+    for (const path of plane.querySelectorAll("[data-w]")) path.setAttribute("stroke-width", path.dataset.w * width / across);
     ticks.replaceChildren();
     const at = (pixel, size, low, high) => low + pixel / size * (high - low);
     const bottom = top_ + down;

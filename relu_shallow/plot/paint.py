@@ -16,7 +16,7 @@ from relu_shallow.plot.frame import Frame, on_axes
 from relu_shallow.plot.scene import Fill, Key
 from relu_shallow.plot.subdivision import Piece
 from relu_shallow.polygons import polygon_area
-from relu_shallow.shallow.table import Table
+from relu_shallow.shallow.table import ShallowNetwork, Table
 
 FORMS = ("class", "output:K", "alpha:FEATURE", "region")
 NAMED = 12  # names that a message lists
@@ -45,17 +45,19 @@ class Painting:
 class Subject:
     """What is painted: pieces of regions, and the outputs on each as functions in the picture's plane."""
 
+    network: Network
     table: Table
     pieces: tuple[Piece, ...]
     rows: Float[np.ndarray, "pieces outputs 3"]
 
 
-def subject_of(table: Table, frame: Frame, pieces: Sequence[Piece]) -> Subject:
-    """Pieces in a frame's plane with their maps."""
+def subject_of(shallow: ShallowNetwork, frame: Frame, pieces: Sequence[Piece]) -> Subject:
+    """Pieces in a frame's plane with their maps, and the names of the whole network."""
+    table = shallow.table
     regions = [piece.region for piece in pieces]
     alpha, beta = table.alpha[regions], table.beta[regions]
     rows = on_axes(frame.axes, frame.fixed, alpha.reshape(-1, alpha.shape[2]), beta.ravel())
-    return Subject(table, tuple(pieces), rows.reshape(*beta.shape, 3))
+    return Subject(shallow.network, table, tuple(pieces), rows.reshape(*beta.shape, 3))
 
 
 def choose(words: str | None, output: int | None, network: Network, flat: bool) -> Choice:
@@ -87,7 +89,7 @@ def paint(subject: Subject, choice: Choice) -> Painting:
 def _by_class(subject: Subject, choice: Choice) -> Painting:  # noqa: ARG001
     """Each piece in the colour of the class that has most of it; parts of other classes over it."""
     fills, parts = [], []
-    names = class_names(subject.table.network)
+    names = class_names(subject.network)
     area = np.zeros(len(names))
     for piece, rows in zip(subject.pieces, subject.rows, strict=True):
         divided, _ = divide(piece.corners, class_rows(rows))
@@ -107,7 +109,7 @@ def _by_output(subject: Subject, choice: Choice) -> Painting:
     rows = subject.rows[:, choice.output]
     values = np.concatenate([piece.corners @ row[:2] + row[2]
                              for piece, row in zip(subject.pieces, rows, strict=True)])  # fmt: skip
-    scale = sequential(values, subject.table.network.output_names[choice.output])
+    scale = sequential(values, subject.network.output_names[choice.output])
     fills = (Fill(piece.region, piece.corners, "", (a, b, c))
              for piece, (a, b, c) in zip(subject.pieces, rows.tolist(), strict=True))  # fmt: skip
     return Painting(tuple(fills), scale=scale)
@@ -115,7 +117,7 @@ def _by_output(subject: Subject, choice: Choice) -> Painting:
 
 def _by_slope(subject: Subject, choice: Choice) -> Painting:
     """Each piece in one colour: how much the output rises there with the feature."""
-    network = subject.table.network
+    network = subject.network
     slopes = np.array([subject.table.alpha[piece.region, choice.output, choice.feature] for piece in subject.pieces])
     label = f"slope of {network.output_names[choice.output]} in {network.feature_names[choice.feature]}"
     scale = diverging(slopes, label)

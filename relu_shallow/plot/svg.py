@@ -154,23 +154,28 @@ def _stroke(stroke: Stroke, scene: Scene) -> str:
     path = "".join(f"M{a:.2f} {b:.2f}L{c:.2f} {d:.2f}" for a, b, c, d in ends)
     width = stroke.width * PIXELS
     looks = [(PAPER, width + CASING * PIXELS)] if stroke.cased else []
-    drawn = "".join(f'<path d="{path}" stroke="{colour}" stroke-width="{size:.2f}" vector-effect="non-scaling-stroke"/>'
+    drawn = "".join(f'<path d="{path}" stroke="{colour}" {_wide(size)}/>'
                     for colour, size in [*looks, (stroke.colour, width)])  # fmt: skip
     name = quoteattr(short(stroke.label))
     return f'<g aria-label={name} pointer-events="none" fill="none" stroke-linecap="round">{drawn}</g>'
 
 
 def _dots(marks: Marks, scene: Scene) -> str:
-    """Dots as lines of no length with round ends, which keep their size in a closer view; a path per colour."""
+    """Dots as lines of no length with round ends, whose size is a width; a path per colour."""
     by_colour: dict[str, list[str]] = defaultdict(list)
     for (x, y), colour in zip(_pixels(marks.points, scene).tolist(), marks.colours, strict=True):
         by_colour[colour].append(f"M{x:.2f} {y:.2f}h0")
     size = marks.size * PIXELS
     everything = "".join(dot for dots in by_colour.values() for dot in dots)
     looks = [(PAPER, size * (1 + RIM), everything), *((colour, size, "".join(d)) for colour, d in by_colour.items())]
-    drawn = "".join(f'<path d="{d}" stroke="{colour}" stroke-width="{width:.2f}" vector-effect="non-scaling-stroke"/>'
+    drawn = "".join(f'<path d="{d}" stroke="{colour}" {_wide(width)}/>'
                     for colour, width, d in looks)  # fmt: skip
     return f'<g aria-label={quoteattr(short(marks.label))} pointer-events="none" stroke-linecap="round">{drawn}</g>'
+
+
+def _wide(width: float) -> str:
+    """The width of a line, which a page keeps as it is in a closer view."""
+    return f'stroke-width="{width:.2f}" data-w="{width:.2f}"'
 
 
 # --- around it --------------------------------------------------------------------------------------------------

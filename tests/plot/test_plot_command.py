@@ -60,6 +60,13 @@ def test_a_slice_of_many_inputs_is_drawn_with_its_data(folder, tmp_path):
     assert "data, projected" in out.read_text(encoding="utf-8")
 
 
+def test_names_come_from_the_data_where_the_model_has_none(folder, tmp_path):
+    out = tmp_path / "p.svg"
+    arguments = ["--data", folder / "two.csv", "--drop", "kind", "--color", "alpha:weight", "--output", 1]
+    run_json("plot", folder / "two.shallow.safetensors", "-o", out, *arguments)
+    assert "slope of y1 in weight" in out.read_text(encoding="utf-8")
+
+
 def test_a_closer_view_has_fewer_regions(folder, tmp_path):
     done = run_json("plot", folder / "two.shallow.safetensors", "-o", tmp_path / "p.svg", "--view=-0.1,0,0,0.1")
     assert 0 < done["drawn"] < done["regions"]
