@@ -26,6 +26,8 @@ def put_network(arrays: dict[str, np.ndarray], prefix: str, network: Network) ->
     for index, gate in enumerate(network.gates):
         arrays[f"{prefix}.gate.{index}.inactive"] = gate.inactive
         arrays[f"{prefix}.gate.{index}.active"] = gate.active
+    if len(network.brackets):
+        arrays[f"{prefix}.brackets"] = network.brackets
     return {
         **_put_slice(arrays, prefix, network.slice),
         "sparse_shapes": sparse,
@@ -87,7 +89,10 @@ def get_network(arrays: Arrays, prefix: str, about: Mapping[str, Any]) -> Networ
     if head not in HEADS or not affine:
         raise FormatError(f"it describes a network with {len(affine)} layers and the head {head!r}")
     inputs, outputs = _names(about, "feature_names"), _names(about, "output_names")
-    return Network(affine, gates, head, inputs, outputs, _source(about), _get_slice(arrays, prefix, about, len(inputs)))
+    name = f"{prefix}.brackets"
+    brackets = get_array(arrays, name, (None, 3), np.int64) if name in arrays else np.zeros((0, 3), np.int64)
+    embedding = _get_slice(arrays, prefix, about, len(inputs))
+    return Network(affine, gates, head, inputs, outputs, _source(about), embedding, brackets)
 
 
 def _get_slice(arrays: Arrays, prefix: str, about: Mapping[str, Any], d: int) -> Embedding | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from relu_shallow.errors import ModelError
 
@@ -94,6 +94,8 @@ class Network:
     `head` is the final softmax, log-softmax, sigmoid or tanh, kept apart: every value, region and explanation is
     of the output before it. Weights are exact float64 images of the file's own; `source` says where they came from.
     On a slice the inputs are its coordinates, the first layer is composed with the embedding, and `slice` holds that.
+    `brackets` says how the gates of a largest of k belong together: rows (gate, later gate, state), where the gate
+    compares two of the k, and unless the later one is in that state both have lost (see `without_losers`).
     """
 
     affine: tuple[Affine, ...]
@@ -103,6 +105,7 @@ class Network:
     output_names: tuple[str, ...] = ()
     source: Source = field(default_factory=Source)
     slice: Embedding | None = None
+    brackets: Int[np.ndarray, "entries 3"] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
     def __post_init__(self) -> None:
         if len(self.affine) != len(self.gates) + 1:
@@ -214,6 +217,24 @@ def switching(network: Network) -> Bool[np.ndarray, " neurons"]:
     return np.concatenate([none, *(gate.active != gate.inactive for gate in network.gates)])
 
 
+def without_losers(
+    network: Network, patterns: Bool[np.ndarray, "rows neurons"]
+) -> Bool[np.ndarray, "rows neurons"]:
+    """Patterns in which a gate that compared two losers of a largest of k counts as inactive, whatever it said.
+
+    Patterns that differ only in the order of losers, which changes nothing, become one; the union of their cells is
+    where one of the k is the largest, a convex set like any cell.
+    """
+    layer = np.repeat(np.arange(len(network.widths)), network.widths)
+    out = np.zeros_like(patterns)
+    gate, later, state = network.brackets.T
+    for level in range(len(network.widths) - 1, -1, -1):  # a later gate lies in a layer above
+        now = layer[later] == level
+        lost = out[:, later[now]] | (patterns[:, later[now]] != state[now].astype(bool))
+        out[:, gate[now]] |= lost
+    return patterns & ~out
+
+
 def activation_patterns(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Bool[np.ndarray, "rows neurons"]:
     """w(x): which of the N neurons are active (pre-activation strictly positive) at each row of X."""
     hidden = preactivations(network, X)[:-1]
@@ -271,3 +292,6 @@ def _check_shapes(network: Network) -> None:
             gate = network.gates[index - 1]
             if gate.active.shape != (width,) or gate.inactive.shape != (width,):
                 raise ModelError(f"layer {index} has {width} neurons but {len(gate.active)} gates")
+    gate, later, state = network.brackets.T if network.brackets.shape[1:] == (3,) else np.full((3, 1), -1)
+    if ((gate < 0) | (gate >= later) | (later >= network.neurons) | (state < 0) | (state > 1)).any():
+        raise ModelError("the brackets of its largest-of-k choices do not fit its gates")

@@ -154,6 +154,7 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
     """What `convert --json` prints of a file; the seconds that only the command knows are added by it."""
     return {
         **_described(shallow.network, shallow.completeness, shallow.regions),
+        "choices": shallow.choices,
         "half_spaces": shallow.half_spaces,
         "seconds": {"load": seconds.load, "compile": seconds.compile, "enumerate": seconds.enumerate},
         "modules": [table.regions for table in shallow.tables],
@@ -166,6 +167,7 @@ def describe_folder(folder: RegionsFolder) -> dict[str, Any]:
     """What `convert --json` and `merge --json` print of a folder, which keeps no half-spaces."""
     return {
         **_described(folder.network, folder, folder.regions),
+        "choices": None if len(folder.network.brackets) else folder.regions,
         "half_spaces": None,
         "modules": [folder.regions],
         "proof": 0,
@@ -190,6 +192,7 @@ def _described(network: Network, known: Completeness | RegionsFolder, regions: i
         "lps": known.effort.lps,
         "slice": None if network.slice is None else network.slice.label,
         "assumed": network.source.assumed,
+        "source_checked": network.source.checked or "source not run",
     }
 
 
@@ -276,6 +279,8 @@ def _print(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder) -> No
     how = "all of them" if report["complete"] else "a partial list"
     where = describe_domain(listed.domain) + (f" of {printable(report['slice'])}" if report["slice"] else "")
     click.echo(f"{count(report['regions'], 'region')} on {where} ({how}, {report['level']})")
+    if report["choices"] not in (None, report["regions"]):
+        click.echo(f"{count(report['choices'], 'region')} where the order of losers of a max does not count")
     spaces = "" if report["half_spaces"] is None else f"{count(report['half_spaces'], 'half-space')}, "
     click.echo(f"{count(report['neurons'], 'neuron')}, {spaces}{count(report['lps'], 'linear program')}")
     if report["coverage"]:

@@ -101,6 +101,7 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
     ]
     return {
         "regions": shallow.regions,
+        "choices": shallow.choices,
         "half_spaces": shallow.half_spaces,
         **_describe_search(shallow.domain, shallow.network.inputs, known),
         "proof": sum(array.nbytes for array in shallow.proof.values()),

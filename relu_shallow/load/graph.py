@@ -95,6 +95,17 @@ class Made:
     takes: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Bracket:
+    """Two vectors of gates in the search for the largest of k: value by value, the first compared two losers unless
+    the second, which compares the winner with others, is in the given state.
+    """  # fmt: skip
+
+    gates: int
+    later: int
+    state: int
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Steps from `inputs` values to the vector `output`, and how many more numbers putting them together may take."""
@@ -103,6 +114,7 @@ class Graph:
     made: tuple[Made, ...]
     output: int
     room: int = 1 << 40
+    brackets: tuple[Bracket, ...] = ()
 
     @property
     def width(self) -> tuple[int, ...]:
@@ -136,7 +148,10 @@ def split_head(graph: Graph) -> tuple[Graph, Head]:
         _check_finite(made.step)
     kept = tuple(Made(graph.made[place - 1].step, tuple(number[taken] for taken in graph.made[place - 1].takes))
                  for place in needed)  # fmt: skip
-    return Graph(graph.inputs, kept, number[output], graph.room), last.head if isinstance(last, Final) else "identity"
+    brackets = tuple(Bracket(number[each.gates], number[each.later], each.state) for each in graph.brackets
+                     if each.gates in number and each.later in number)  # fmt: skip
+    head = last.head if isinstance(last, Final) else "identity"
+    return Graph(graph.inputs, kept, number[output], graph.room, brackets), head
 
 
 def _needed(graph: Graph, output: int) -> list[int]:

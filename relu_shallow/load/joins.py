@@ -18,7 +18,7 @@ from jaxtyping import Int
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import mixes_rows
-from relu_shallow.load.graph import Select, Shift, Stack, Sum
+from relu_shallow.load.graph import Bracket, Select, Shift, Stack, Sum
 from relu_shallow.load.operations import as_constant, gate, matrix, scale, shift, spread
 from relu_shallow.load.walk import Array, Shape, Vector, Walk, append, current, make_room, shape_of
 
@@ -115,14 +115,23 @@ def constant(walk: Walk, name: str, value: Array, like: Vector) -> Vector:
 def top(walk: Walk, name: str, v: Vector, index: Int[np.ndarray, "values k"], shape: Shape) -> Vector:
     """The largest of each row of k values of a tensor, given by their places, as a tensor of the given shape.
 
-    A place may be named more than once in a row.
+    A place may be named more than once in a row. The walk is told which gates compare losers, and when (`Bracket`).
     """
     make_room(walk, name, index.size)
     round_ = [append(walk, name, v, (len(index),), Select(name, column)) for column in index.T]
     round_ = [Vector(vector.place, vector.shape, None) for vector in round_]
+    gates: list[int | None] = [None] * len(round_)  # the gates that each of the round was decided by
     while len(round_) > 1:
-        pairs = [maximum(walk, name, a, b) for a, b in zip(round_[::2], round_[1::2], strict=False)]
-        round_ = [*pairs, *round_[2 * len(pairs) :]]
+        winners, decided = [], []
+        for pair in range(0, len(round_) - 1, 2):
+            a, b = round_[pair : pair + 2]
+            later = gate(walk, name, subtract(walk, name, b, a), 0.0)
+            winners.append(add(walk, name, [a, later]))
+            decided.append(later.place)
+            walk.brackets += [Bracket(before, later.place, state) for state, before in enumerate(gates[pair : pair + 2])
+                              if before is not None]  # fmt: skip
+        gates = [*decided, *gates[2 * len(winners) :]]
+        round_ = [*winners, *round_[2 * len(winners) :]]
     return Vector(round_[0].place, shape, v.batch)
 
 
@@ -162,7 +171,7 @@ def _rows_along(
     return index, tuple(shape[axis] for axis in kept), None if v.batch is None else kept.index(v.batch)
 
 
-def _above(walk: Walk, name: str, v: Vector, floor: np.ndarray, *, flipped: bool = False) -> Vector:
+def _above(walk: Walk, name: str, v: Vector, floor: Array, *, flipped: bool = False) -> Vector:
     """max(x, floor), or, of a negated value, its negative: min(-x, -floor)."""
     bent = gate(walk, name, shift(walk, name, v, -floor), 0.0)
     return shift(walk, name, scale(walk, name, bent, -1.0), -floor) if flipped else shift(walk, name, bent, floor)

@@ -12,11 +12,11 @@ layers in a row) they are multiplied out in float64; adding to zero, multiplying
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.graph import Bend, Graph, Linear, Made, Scale, Select, Shift, Stack, Sum, split_head
@@ -49,6 +49,7 @@ def assemble(graph: Graph, source: Source, feature_names: Sequence[str] = ()) ->
     width, level = graph.width, _levels(graph)
     affine, gates = [], []
     state: list[int] = [0]
+    first, neurons = dict[int, int](), 0
     for layer in range(1, level[graph.output] + 1):
         bends = [place for place, made in enumerate(graph.made, start=1)
                  if isinstance(made.step, Bend) and level[place] == layer]  # fmt: skip
@@ -60,9 +61,23 @@ def assemble(graph: Graph, source: Source, feature_names: Sequence[str] = ()) ->
                   for step, place in zip(steps, taken, strict=True) if isinstance(step, Bend)]  # fmt: skip
         slopes += [(np.ones(width[place]), np.ones(width[place])) for place in carried]
         gates.append(Gate(np.concatenate([low for low, _ in slopes]), np.concatenate([high for _, high in slopes])))
+        for place in bends:
+            first[place] = neurons + sum(width[before] for before in bends[: bends.index(place)])
+        neurons += len(gates[-1].active)
         state = [*bends, *carried]
     affine.append(_layer(graph, width, state, [graph.output]))
-    return Network(tuple(affine), tuple(gates), head, tuple(feature_names), source=source)
+    return Network(tuple(affine), tuple(gates), head, tuple(feature_names), source=source,
+                   brackets=_brackets(graph, width, first))  # fmt: skip
+
+
+def _brackets(graph: Graph, width: Sequence[int], first: Mapping[int, int]) -> Int[np.ndarray, "entries 3"]:
+    """The brackets gate by gate; `first` is the number of the first neuron of each vector of gates."""
+    rows = [np.zeros((0, 3), np.int64)]
+    for each in graph.brackets:
+        values = np.arange(width[each.gates])
+        rows.append(np.stack([first[each.gates] + values, first[each.later] + values,
+                              np.full(len(values), each.state)], axis=1))  # fmt: skip
+    return np.concatenate(rows)
 
 
 def _levels(graph: Graph) -> list[int]:
@@ -209,7 +224,7 @@ def _gates_merged(graph: Graph) -> Graph:
             if isinstance(first, Bend) and _keeps_sign(first):
                 both = Bend(first.name, first.inactive * made.step.inactive, first.active * made.step.active)
                 steps[place] = Made(both, before.takes)
-    return split_head(Graph(graph.inputs, tuple(steps), graph.output, graph.room))[0]
+    return split_head(Graph(graph.inputs, tuple(steps), graph.output, graph.room, graph.brackets))[0]
 
 
 def _for_each(numbers: Float[np.ndarray, " numbers"], width: int) -> Float[np.ndarray, " values"]:

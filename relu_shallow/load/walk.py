@@ -16,7 +16,7 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import mixes_rows
-from relu_shallow.load.graph import SUPPORTED, Graph, Made, Select, Step
+from relu_shallow.load.graph import SUPPORTED, Bracket, Graph, Made, Select, Step
 from relu_shallow.load.matrices import entries
 from relu_shallow.load.reading import ModelFile
 from relu_shallow.network import Source
@@ -76,6 +76,7 @@ class Walk:
     names: list[str] = field(default_factory=list)  # of the layers met
     replaced: dict[int, int] = field(default_factory=dict)  # vectors changed in place, and what they are now
     lost: dict[int, str] = field(default_factory=dict)  # vectors that a layer changed in place by another name
+    brackets: list[Bracket] = field(default_factory=list)
     copied: set[int] = field(default_factory=set)  # vectors that some name may hold a copy of
 
 
@@ -131,7 +132,8 @@ def walked(walk: Walk, what: str, run: Callable[[], object]) -> Graph:
     if walk.inputs is None:
         raise ModelError(f"{what} has no layer that tells how many inputs it takes: give the shape of one row with "
                          "--input-shape, such as 3,32,32")  # fmt: skip
-    return Graph(walk.inputs, tuple(walk.made), current(walk, "the output", output).place, walk.room)
+    place = current(walk, "the output", output).place
+    return Graph(walk.inputs, tuple(walk.made), place, walk.room, tuple(walk.brackets))
 
 
 def choose_output(what: str, names: Sequence[str], wanted: Wanted) -> str:

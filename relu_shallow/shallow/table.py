@@ -10,10 +10,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from relu_shallow.domain import Domain, contains, describe
 from relu_shallow.errors import DataError, OutputError
-from relu_shallow.network import Network, activation_patterns, preactivations
+from relu_shallow.network import Network, activation_patterns, preactivations, without_losers
 from relu_shallow.precision import SAFE_EXPONENT
-from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, unpack
+from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, pack, unpack
 from relu_shallow.shallow.trie import Trie, path, walk
+
+AT_ONCE = 1 << 25  # entries of patterns unpacked at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,16 @@ class Table:
     def patterns(self) -> Bool[np.ndarray, "regions neurons"]:
         """Activation patterns, one row a region."""
         return unpack(self.bits, self.network.neurons)
+
+    @property
+    def choices(self) -> int:
+        """Regions that differ in more than the order of losers of a largest of k; R where there is no such choice."""
+        if not len(self.network.brackets):
+            return self.regions
+        step = max(AT_ONCE // self.network.neurons, 1)
+        pieces = [self.bits[i : i + step] for i in range(0, self.regions, step)]
+        merged = [pack(without_losers(self.network, unpack(piece, self.network.neurons))) for piece in pieces]
+        return len(np.unique(np.concatenate(merged), axis=0))
 
     def rows(self, region: int) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
         """Indices into H, c and signs of a region's half-spaces sign * (H x + c) >= 0 (the domain's rows left out)."""
@@ -99,6 +111,11 @@ class ShallowNetwork:
     def regions(self) -> int:
         """Regions over all tables."""
         return sum(table.regions for table in self.tables)
+
+    @property
+    def choices(self) -> int:
+        """Regions over all tables that differ in more than the order of losers of a largest of k (max-pooling)."""
+        return sum(table.choices for table in self.tables)
 
     @property
     def half_spaces(self) -> int:
