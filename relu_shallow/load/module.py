@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 import operator
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +113,10 @@ def _exported(module: Any, shape: tuple[int, ...], what: str) -> ModelFile:
     problem: BaseException | None = None
     for rows in ({0: torch.export.Dim("rows")}, None):  # any number of rows, or where they are written into it, two
         try:
-            program = torch.export.export(module, (example,), dynamic_shapes=(rows,) if rows else None, strict=False)
-            buffer = io.BytesIO()
-            torch.export.save(program, buffer)
+            with _silenced():
+                program = torch.export.export(module, (example,), dynamic_shapes=(rows,) if rows else None, strict=False)
+                buffer = io.BytesIO()
+                torch.export.save(program, buffer)
         except FAILED as error:
             problem = problem or error
         else:
@@ -122,6 +125,19 @@ def _exported(module: Any, shape: tuple[int, ...], what: str) -> ModelFile:
         f"the forward of {what} cannot be followed on rows of shape {shape}: {_first_line(problem)}. It may decide by "
         "the values it is given, and then it is no fixed network; write it without such decisions"
     ) from problem
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Without torch.export's log of graphs that it could not follow."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from relu_shallow.precision import UNIT, UNIT32
 class Loaded:
     """A network with the graph it was assembled from."""
 
-    def __init__(self, monkeypatch, reader, model):
+    def __init__(self, monkeypatch, reader, model, **options):
         module = import_module(f"relu_shallow.load.{reader}")
         graphs, assemble = [], module.assemble
 
@@ -22,7 +22,7 @@ class Loaded:
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "assemble", recording)
-            self.network = load_network(model)
+            self.network = load_network(model, **options)
         self.graph = graphs[-1]
 
     def assert_same(self, framework, unit=UNIT32, rows=50, seed=0):
