@@ -112,6 +112,19 @@ def constant(walk: Walk, name: str, value: Array, like: Vector) -> Vector:
     return Vector(made.place, array.shape, like.batch)
 
 
+def largest(walk: Walk, name: str, vectors: Sequence[Vector]) -> Vector:
+    """The largest of several tensors, value by value, as one choice."""
+    if len(vectors) < 3:
+        return maximum(walk, name, *vectors) if len(vectors) == 2 else vectors[0]
+    alike = _spread_alike(walk, name, vectors)
+    shape, batch = shape_of(alike[0]), alike[0].batch
+    count = len(alike) * prod(shape)
+    stacked = append(walk, name, alike[0], (count,), Stack(name), *alike[1:])
+    index = np.arange(count).reshape(len(alike), -1).T
+    found = top(walk, name, Vector(stacked.place, (count,), None), index, shape)
+    return Vector(found.place, shape, batch)
+
+
 def top(walk: Walk, name: str, v: Vector, index: Int[np.ndarray, "values k"], shape: Shape) -> Vector:
     """The largest of each row of k values of a tensor, given by their places, as a tensor of the given shape.
 
