@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.joins import absolute, add, clip, hard_sigmoid, maximum, mean_along, minimum, subtract, top_along
+from relu_shallow.load.joins import (
+    absolute,
+    add,
+    clip,
+    constant,
+    hard_sigmoid,
+    largest,
+    mean_along,
+    subtract,
+    top_along,
+)
 from relu_shallow.load.onnx_node import LEAST, MOST, Node, check_product, fixed, given_axes
 from relu_shallow.load.operations import (
     BATCH_NORM_EPS,
@@ -25,13 +35,12 @@ from relu_shallow.load.operations import (
     linear_left,
     scale,
     shift,
+    spread,
 )
 from relu_shallow.load.products import einsum, stacked_product
 from relu_shallow.load.shaping import merge, permute, squeeze, unsqueeze
 from relu_shallow.load.walk import Vector, Walk, refuse_layer, shape_of
 from relu_shallow.network import Head
-
-Join = Callable[[Walk, str, Vector, Vector], Vector]
 
 
 def _aligned(node: Node, v: Any, constant: Any) -> Any:
@@ -92,18 +101,24 @@ def _apart(parts: Sequence[Any]) -> tuple[list[Vector], list[np.ndarray]]:
     return vectors, [np.asarray(part, dtype=np.float64) for part in parts if not isinstance(part, Vector)]
 
 
-def _extreme(join: Join, of_constants: Callable[..., Any], key: str) -> Callable[..., Vector]:
-    """The largest or smallest of any number of tensors and constants, in pairs, then in pairs of these."""
+def _maximum(walk: Walk, node: Node, *parts: Any) -> Vector:
+    """The largest of any number of tensors and constants, as one choice."""
+    vectors, constants = _apart(parts)
+    bound = _bound(reduce(np.maximum, constants), "low") if constants else None
+    if bound is None:
+        return largest(walk, node.name, vectors)
+    if len(vectors) == 1:
+        return clip(walk, node.name, vectors[0], bound)
+    shape = np.broadcast_shapes(bound.shape, *(shape_of(vector) for vector in vectors))
+    first = spread(walk, node.name, vectors[0], shape)
+    beside = constant(walk, node.name, np.broadcast_to(bound, shape), first)
+    return largest(walk, node.name, [first, *vectors[1:], beside])
 
-    def lower(walk: Walk, node: Node, *parts: Any) -> Vector:
-        vectors, constants = _apart(parts)
-        while len(vectors) > 1:
-            pairs = [join(walk, node.name, a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=False)]
-            vectors = [*pairs, *vectors[2 * len(pairs) :]]
-        bound = _bound(reduce(of_constants, constants), key) if constants else None
-        return vectors[0] if bound is None else clip(walk, node.name, vectors[0], **{key: bound})
 
-    return lower
+def _minimum(walk: Walk, node: Node, *parts: Any) -> Vector:
+    """The smallest of any number of tensors and constants: the largest of the negatives, negated."""
+    negated = [scale(walk, node.name, part, -1.0) if isinstance(part, Vector) else -np.asarray(part) for part in parts]
+    return scale(walk, node.name, _maximum(walk, node, *negated), -1.0)
 
 
 def _bound(value: Any, key: str) -> Any:
@@ -119,10 +134,6 @@ def _clip(walk: Walk, node: Node, x: Any, low: Any = None, high: Any = None) -> 
         v = x if low is None else _maximum(walk, node, x, low)
         return v if high is None else _minimum(walk, node, v, high)
     return clip(walk, node.name, x, _bound(low, "low"), _bound(high, "high"))
-
-
-_maximum = _extreme(maximum, np.maximum, "low")
-_minimum = _extreme(minimum, np.minimum, "high")
 
 
 def _gemm(walk: Walk, node: Node, a: Any, b: Any, c: Any = None) -> Vector:
