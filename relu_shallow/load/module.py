@@ -35,7 +35,8 @@ from relu_shallow.load.torch_export import walk_program
 from relu_shallow.load.walk import Vector, Walk, Wanted, current, refuse_layer, source_of, start, walked
 from relu_shallow.network import Network
 
-FAILED = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, NameError, ArithmeticError)
+FAILED = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, NameError, ArithmeticError,
+          AssertionError)  # fmt: skip
 FIRST = "torch.nn.modules.linear.Linear"
 
 

@@ -170,7 +170,7 @@ REFUSED = {
     "layer 1 is GELU": lambda: nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 2)),
     "layer 1.0 is SiLU": lambda: nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.SiLU()), nn.Linear(4, 2)),
     "layer 1 is LayerNorm": lambda: nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)),
-    "layer 0 is Conv2d": lambda: nn.Sequential(nn.Conv2d(1, 2, 3)),
+    "layer 0 is GRU": lambda: nn.Sequential(nn.GRU(1, 2)),
     "layer 1 is tanh in the middle": lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)),
     "layer 2 takes 5 values, but 4": lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(5, 2)),
     "softmax over axis 0": lambda: nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=0)),
@@ -299,7 +299,7 @@ def test_trusting_the_class_reads_the_same_network_as_assuming(body, slope, tmp_
     X = np.random.default_rng(0).normal(size=(5, 3))
     assert (trusted(X) == assumed(X)).all()
     assert "elsewhere.Model was not imported; order of its layers: a (Linear)" in assumed.source.assumed
-    assert trusted.source == replace(assumed.source, assumed="")
+    assert replace(trusted.source, checked="") == replace(assumed.source, assumed="")
     assert capsys.readouterr().err == ""
 
 
@@ -330,7 +330,7 @@ def test_a_weight_changed_by_a_hundredth_is_noticed(monkeypatch):
         loaded.assert_same(running(module), UNIT32)
 
 
-@pytest.mark.parametrize(("layer", "message"), [(nn.GELU(), "layer 1 is GELU"), (nn.Conv2d(1, 1, 1), "1 is Conv2d"),
+@pytest.mark.parametrize(("layer", "message"), [(nn.GELU(), "layer 1 is GELU"), (nn.ELU(), "layer 1 is ELU"),
                                                (nn.Sequential(nn.LayerNorm(4)), "layer 1.0 is LayerNorm")])  # fmt: skip
 def test_a_saved_layer_that_is_not_supported_is_refused_by_its_name(layer, message, tmp_path):
     torch.save(nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 2)), tmp_path / "m.pt")
