@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from relu_shallow.errors import ModelError
-from relu_shallow.network import Network, dense, preactivations
+from relu_shallow.network import Matrix, Network, dense, preactivations
 
 UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
 SAFE_EXPONENT = 480.0  # of 1023: their squares must still be finite
@@ -22,7 +22,14 @@ def gamma(operations: int, unit: float = UNIT) -> float:
 
 def sum_rounding(network: Network) -> float:
     """The relative error of one layer's sum in compiled code: its longest row, and some forty roundings around it."""
-    return gamma(max((*network.widths, network.inputs), default=1) + 40)
+    return gamma(max(_longest_row(layer.W) for layer in network.affine) + 40)
+
+
+def _longest_row(W: Matrix) -> int:
+    """The most terms that a row of a layer sums."""
+    if isinstance(W, np.ndarray):
+        return int(W.shape[1])
+    return int(np.diff(W.indptr).max())
 
 
 def preactivation_errors(

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
+from relu_shallow.network import Matrix
 from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.task import Batch, Node, Problem
 
@@ -22,25 +23,20 @@ class Layers:
     problem: Problem
 
     @cached_property
-    def W(self) -> list[np.ndarray]:
+    def W(self) -> list[Matrix]:
         """The transposed weights of layers 2..L."""
-        WT, woff, _, off = self.problem.net[:4]
-        widths = np.diff(off)
-        return [
-            WT[woff[layer] : woff[layer] + widths[layer - 1] * widths[layer]].reshape(widths[layer - 1], widths[layer])
-            for layer in range(1, len(widths))
-        ]
+        return [layer.W.T for layer in self.problem.network.affine[1:-1]]
 
     def neurons(self, layer: int) -> slice:
         """The neurons of a layer (from 0)."""
-        off = self.problem.net[3]
+        off = self.problem.net.off
         return slice(int(off[layer]), int(off[layer + 1]))
 
 
 def patterns(layers: Layers, Y: Float[np.ndarray, "points d"]) -> Bool[np.ndarray, "points neurons"]:
     """The activation patterns at chart points."""
     problem = layers.problem
-    bias, lo, hi = problem.net[2], problem.net[4], problem.net[5]
+    bias, lo, hi = problem.net.bias, problem.net.lo, problem.net.hi
     Z1, e = problem.chart[0], problem.chart[2]
     z, x0 = Y @ Z1[:-1] + Z1[-1], Y @ e[:-1] + e[-1]
     found = [z > 0]
@@ -54,7 +50,7 @@ def patterns(layers: Layers, Y: Float[np.ndarray, "points d"]) -> Bool[np.ndarra
 def cell_halfspaces(layers: Layers, node: Node) -> tuple[Float[np.ndarray, "rows d"], Float[np.ndarray, " rows"]]:
     """Rows of unit norm with A y + b >= 0 on the node's cell: the chart's own, and one for every neuron that cut."""
     problem = layers.problem
-    bias, _, lo, hi = problem.net[2:]
+    bias, lo, hi = problem.net.bias, problem.net.lo, problem.net.hi
     Z, _, e, AT, constants = problem.chart[:5]
     d = len(e) - 1
     A, b = [AT[:d, 1:].T], [constants[1:]]

@@ -95,8 +95,9 @@ def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
 
 
 @njit(**JIT)
-def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, domain_b, limits, growth, widenings):
+def ball_radii(first, net, bits, witnesses, domain_A, domain_b, limits, growth, widenings):
     """`ball_radius` of every region of a sorted list of patterns (arrays as in shallow/maps.py), with domain rows."""
+    WT, woff, _, off, lo, hi, start, target, weight = net
     n = first.shape[0] - 1
     neurons = off[len(off) - 1]
     Z = np.zeros((n + 1, neurons))
@@ -112,13 +113,17 @@ def ball_radii(first, WT, woff, bias, off, lo, hi, bits, witnesses, domain_A, do
             gathered[j] += abs(first[i, j])
     radii = np.empty(len(bits))
     for region in range(len(bits)):
-        update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
+        update_maps(Z, flags, net, bits[region], region == 0)
         for layer in range(1, len(off) - 1):
             width = off[layer + 1] - off[layer]
             for j in range(width):
                 gathered[off[layer] + j] = 0.0
             for k in range(off[layer - 1], off[layer]):
                 part = abs(hi[k] if flags[k] else lo[k]) * gathered[k]
+                if woff[layer] < 0:
+                    for t in range(start[k], start[k + 1]):
+                        gathered[off[layer] + target[t]] += part * abs(weight[t])
+                    continue
                 base = woff[layer] + (k - off[layer - 1]) * width
                 for j in range(width):
                     gathered[off[layer] + j] += part * abs(WT[base + j])

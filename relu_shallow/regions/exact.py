@@ -16,8 +16,10 @@ from jaxtyping import Bool, Float, UInt8
 
 from relu_shallow.domain import Box, Domain, Polytope
 from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, values, vertex_of
-from relu_shallow.network import Network, dense
+from relu_shallow.network import Affine, Network, dense
 from relu_shallow.regions.charts import Chart
+from relu_shallow.regions.sparse_integers import SparseIntegers, some_columns
+from relu_shallow.regions.weights import canonical, is_sparse
 
 REMEMBERED = 256  # layers kept by prefix: undecided cells come in runs that share theirs
 
@@ -26,7 +28,7 @@ REMEMBERED = 256  # layers kept by prefix: undecided cells come in runs that sha
 class ExactProblem:
     """A network on a chart in integers: (W, b, scale) per hidden layer, slopes, homogeneous embedding, domain rows."""
 
-    layers: list[tuple[np.ndarray, np.ndarray]]
+    layers: list[tuple[np.ndarray | SparseIntegers, np.ndarray]]
     slopes: list[tuple[np.ndarray, np.ndarray, int]]
     scales: list[int]
     embedding: np.ndarray
@@ -56,8 +58,8 @@ def lay_out_exactly(network: Network, domain: Domain, chart: Chart) -> ExactProb
     embedding = np.concatenate([whole[: n * d].reshape(n, d), whole[n * d : n * d + n, None]], axis=1)
     layers, scales = [], []
     for layer in network.affine[:-1]:
-        both, s = integers(np.concatenate([dense(layer.W), layer.b[:, None]], axis=1))
-        layers.append((both[:, :-1], both[:, -1]))
+        W, b, s = _exact_layer(layer)
+        layers.append((W, b))
         scales.append(s)
     slopes = []
     for gate in network.gates:
@@ -66,6 +68,17 @@ def lay_out_exactly(network: Network, domain: Domain, chart: Chart) -> ExactProb
     offsets = [0, *np.cumsum(network.widths).tolist()]
     exact_e = whole[n * d + n :]
     return ExactProblem(layers, slopes, scales, embedding, exact_e, _domain_rows(domain, embedding, exact_e), offsets)
+
+
+def _exact_layer(layer: Affine) -> tuple[np.ndarray | SparseIntegers, np.ndarray, int]:
+    """(W, b, scale) of a layer in integers."""
+    if is_sparse(layer.W):
+        rows = canonical(layer.W)
+        both, scale = integers(np.concatenate([rows.data, layer.b]))
+        W = SparseIntegers(both[: rows.nnz], rows.indices, rows.indptr, rows.shape[1])
+        return W, both[rows.nnz :], scale
+    both, scale = integers(np.concatenate([dense(layer.W), layer.b[:, None]], axis=1))
+    return both[:, :-1], both[:, -1], scale
 
 
 def _exact_chart(domain: Domain, chart: Chart) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,7 +123,7 @@ def layer_rows(problem: ExactProblem, layer: int, flags: UInt8[np.ndarray, " neu
         on = (flags[problem.offsets[layer - 1] : problem.offsets[layer]] & 1).astype(bool)
         kept = np.flatnonzero(np.where(on, active, inactive) != 0)
         inner = np.where(on, active, inactive)[kept, None] * below[kept]
-        rows = W[:, kept].dot(inner) + np.outer(b, problem.e) * (_scale_below(problem, layer) * scale)
+        rows = some_columns(W, kept, inner) + np.outer(b, problem.e) * (_scale_below(problem, layer) * scale)
     with problem.lock:
         problem.remembered[key] = rows
         if len(problem.remembered) > REMEMBERED:

@@ -89,6 +89,63 @@ def forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, up
 
 
 @njit(**LEAN)
+def forward_sparse(
+    layer, columns, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters, certify
+):  # fmt: skip
+    """The same for a layer whose weights are kept by the neuron of the layer below that they leave."""
+    first, target, weight = columns
+    below, here, stop = off[layer - 1], off[layer], off[layer + 1]
+    changed = 0
+    alive = 0
+    for k in range(below, here):
+        if slope[k] != 0.0:
+            alive += 1
+        if slope[k] != used[k]:
+            changed += 1
+    current = fresh[layer] == version[layer - 1]
+    if current and changed == 0:
+        return
+    rank1 = current and changed < alive and updates[layer] + changed <= 32
+    if rank1:
+        updates[layer] += changed
+        counters[FORWARD_RANK1] += 1
+    else:
+        updates[layer] = 0
+        counters[FORWARD_FULL] += 1
+        spread = 0.0
+        for c in range(d + 1):
+            spread += abs(e[c])
+            for j in range(here, stop):
+                Z[c, j] = bias[j] * e[c]
+        for j in range(here, stop):
+            E[j] = rounding * spread * abs(bias[j]) + TINY if certify and bias[j] != 0.0 else 0.0
+    for k in range(below, here):
+        factor = slope[k] - used[k] if rank1 else slope[k]
+        used[k] = slope[k]
+        if factor == 0.0:
+            continue
+        size = 0.0
+        for c in range(d + 1):
+            z = factor * Z[c, k]
+            size += abs(z)
+            for t in range(first[k], first[k + 1]):
+                Z[c, here + target[t]] += z * weight[t]
+        if not certify or (size == 0.0 and E[k] == 0.0):
+            continue
+        charge = abs(factor) * E[k] + rounding * size + TINY
+        for t in range(first[k], first[k + 1]):
+            E[here + target[t]] += charge * abs(weight[t]) + TINY
+    for j in range(here, stop):
+        E[j] *= 1.0 + rounding if certify else 0.0
+    if rank1 or not certify:
+        for c in range(d + 1):
+            for j in range(here, stop):
+                E[j] += rounding * abs(Z[c, j])
+    fresh[layer] = version[layer - 1]
+    version[layer] += 1
+
+
+@njit(**LEAN)
 def settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread):
     """Marks the open neurons of a layer whose interval over the box excludes zero; returns how many stay open."""
     here, stop = off[layer], off[layer + 1]
@@ -228,12 +285,14 @@ def search(
 ):  # fmt: skip
     """Lists the regions below a node until done, the output is full or control[0] is set.
 
-    `net` = (WT, woff, bias, off, lo, hi); `chart` = (Z1, E1, e, AT, b, error, inverse scale);
+    `net` is the network's `Weights` (regions/weights.py); `chart` = (Z1, E1, e, AT, b, error, inverse scale);
     `node` = (number of decided neurons, flags, vertex, basis). Returns (status, regions, frontier nodes, open nodes):
-    the frontier holds what was left, deepest (first in order) first; the open nodes are those whose next neuron (or,
-    with all decided, whose region) rounding leaves undecided, and nothing below them was searched.
+    the frontier holds what was left, deepest (first in order) first, each node the path in `front_flags` up to a neuron
+    that is active instead; the open nodes are those whose next neuron (or, with all decided, whose region) rounding
+    leaves undecided, and nothing below them was searched.
     """
-    WT, woff, bias, off, lo, hi = net
+    WT, woff, bias, off, lo, hi, source, target, weight = net
+    columns = (source, target, weight)
     Z1, E1, e, start_AT, start_b, start_error, inverse_scale = chart
     decided, start_flags, start_y, start_basis = node
     relative, side, rounding, skewed = limits[5], limits[6], limits[7], limits[11]
@@ -309,8 +368,12 @@ def search(
     for q in range(decided):
         if q == off[layer + 1]:
             layer += 1
-            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters,
-                    certify)  # fmt: skip
+            if woff[layer] < 0:
+                forward_sparse(layer, columns, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding,
+                               counters, certify)  # fmt: skip
+            else:
+                forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding,
+                        counters, certify)  # fmt: skip
         flags[q] = start_flags[q]
         active = flags[q] & 1
         slope[q] = hi[q] if active else lo[q]
@@ -330,8 +393,12 @@ def search(
     first = True
     if decided == off[layer + 1] and layer < layers - 1 and decided > 0:
         layer += 1
-        forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters,
-                    certify)  # fmt: skip
+        if woff[layer] < 0:
+            forward_sparse(layer, columns, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding,
+                           counters, certify)  # fmt: skip
+        else:
+            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding,
+                    counters, certify)  # fmt: skip
     q = decided
 
     while True:
@@ -512,8 +579,12 @@ def search(
 
         elif layer < layers - 1:
             layer += 1
-            forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding, counters,
-                    certify)  # fmt: skip
+            if woff[layer] < 0:
+                forward_sparse(layer, columns, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding,
+                               counters, certify)  # fmt: skip
+            else:
+                forward(layer, WT, woff, bias, off, e, Z, E, slope, used, fresh, version, updates, d, rounding,
+                        counters, certify)  # fmt: skip
             entering = True
             continue
 
@@ -580,12 +651,11 @@ def search(
 
     left = 0
     if status != DONE:
+        for t in range(neurons):
+            front_flags[t] = flags[t]
         for k in range(depth - 1, -1, -1):
             at = frame_neuron[k]
             front_length[left] = at + 1
-            for t in range(at):
-                front_flags[left, t] = flags[t]
-            front_flags[left, at] = 3
             for t in range(d):
                 front_points[left, t] = frame_y[k, t]
                 front_basis[left, t] = frame_basis[k, t]

@@ -13,12 +13,13 @@ from jaxtyping import Float, UInt8
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
 from relu_shallow.errors import DomainError
 from relu_shallow.lp.exact import deepest_point
-from relu_shallow.network import Network, dense, stacked, switching
+from relu_shallow.network import Network, dense, switching
 from relu_shallow.precision import search_limits
 from relu_shallow.regions.ball import ball_radii
 from relu_shallow.regions.charts import input_chart
 from relu_shallow.regions.exact import ExactProblem, cell_rows, lay_out_exactly
 from relu_shallow.regions.partition import unpack
+from relu_shallow.regions.weights import weights_of
 
 GROWTH = 64.0  # how much wider the box around a witness becomes while it is what holds the ball's centre
 WIDENINGS = 6
@@ -42,7 +43,7 @@ def inscribed_radii(
     limits = search_limits(network, network.inputs, 2 * network.inputs + 2)
     first = network.affine[0]
     columns = np.ascontiguousarray(np.concatenate([dense(first.W), first.b[:, None]], axis=1).T)
-    radii = ball_radii(columns, *stacked(network), bits, witnesses, -rows, constants, limits, GROWTH, WIDENINGS)
+    radii = ball_radii(columns, weights_of(network), bits, witnesses, -rows, constants, limits, GROWTH, WIDENINGS)
     thin = np.flatnonzero(~(radii > 0))
     if len(thin):
         problem = lay_out_exactly(network, domain, input_chart(network.inputs))

@@ -23,6 +23,7 @@ from relu_shallow.regions.exact import exact_pattern, lay_out_exactly, strictly_
 from relu_shallow.regions.kernel import COUNTERS, CUT, DUAL, EARLIER, EXACT, INTERVAL, OPEN, REGIONS
 from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, Partition, pack, sort_order
 from relu_shallow.regions.task import Batch, Problem, Result, Task, joined, lay_out, regions_within, root
+from relu_shallow.regions.weights import numbers_held
 
 LP_CHOICES = ("kernel", *BACKENDS)
 
@@ -32,7 +33,7 @@ NO_INTERIOR = (
 )
 
 ROOM = 64e6  # bytes that one task may take
-WEIGHTS = 1 << 28  # numbers in all weight matrices written out, as the kernel keeps them: two gigabytes
+WEIGHTS = 1 << 28  # numbers in all weight matrices, as the kernel keeps them: two gigabytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +131,12 @@ class Collected:
 
 
 def _check_size(network: Network) -> None:
-    """Raises ModelError where the weights, written out in full, would not leave room for the search."""
-    numbers = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
+    """Raises ModelError where the weights, as the search holds them, would not leave room for it."""
+    numbers = numbers_held(network)
     if numbers > WEIGHTS:
         raise ModelError(f"the network's weight matrices hold {numbers:,} numbers once written out in full, and the "
-                         f"search takes up to {WEIGHTS:,}; convert a narrower part of it")  # fmt: skip
+                         f"search takes up to {WEIGHTS:,}; convert a narrower part of it, or a slice (--domain line:, "
+                         "plane:), whose first layer is narrow")  # fmt: skip
 
 
 def _merge(search: Search, collected: Collected, complete: bool, budget: Budget, start: float) -> Partition:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from relu_shallow.domain import Domain
 from relu_shallow.lp.exact import Vertex
 from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
-from relu_shallow.network import Network, dense, stacked
+from relu_shallow.network import Network, dense
 from relu_shallow.precision import chart_error, search_limits
 from relu_shallow.regions.charts import Chart
 from relu_shallow.regions.exact import (
@@ -35,6 +35,7 @@ from relu_shallow.regions.exact import (
 )
 from relu_shallow.regions.kernel import COUNTERS, EXACT, search
 from relu_shallow.regions.partition import pack, packed_width, sort_order
+from relu_shallow.regions.weights import Weights, weights_of
 
 OPEN_NODES = 256  # undecided nodes that one call of the kernel may hand back
 
@@ -45,7 +46,7 @@ KNOWN = 4  # the flag of a neuron beyond the path whose row is exactly zero: ina
 class Problem:
     """A network on a chart, laid out as the kernel reads it."""
 
-    net: tuple[np.ndarray, ...]
+    net: Weights
     chart: tuple[np.ndarray, ...]
     limits: Float[np.ndarray, " limits"]
     ball_unit: float
@@ -181,7 +182,7 @@ def lay_out(network: Network, domain: Domain, chart: Chart, *, certify: bool = T
     inverse = unit / scale if metric else np.ones(d)
     AT, b, error = domain_rows(chart, inverse)
     limits = search_limits(network, d, len(b), certify=certify)
-    return Problem(stacked(network), (Z1, E1, chart.e, AT, b, error, inverse), limits, unit, network, domain, chart)
+    return Problem(weights_of(network), (Z1, E1, chart.e, AT, b, error, inverse), limits, unit, network, domain, chart)
 
 
 def first_layer(network: Network, chart: Chart) -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +262,7 @@ def _run_kernel(
     """One call of the kernel: regions, the frontier, and the nodes that rounding leaves undecided."""
     N, d = problem.network.neurons, len(node.vertex)
     flags, points, radii = np.empty((most, N), np.uint8), np.empty((most, d)), np.empty(most)
-    lengths, front_flags = np.empty(N + 1, np.int64), np.empty((N + 1, N), np.uint8)
+    lengths, front_flags = np.empty(N + 1, np.int64), np.empty(N, np.uint8)
     front_points, front_basis = np.empty((N + 1, d)), np.empty((N + 1, d), np.int64)
     open_lengths, open_flags = np.empty(OPEN_NODES, np.int64), np.empty((OPEN_NODES, N), np.uint8)
     open_basis = np.empty((OPEN_NODES, d), np.int64)
@@ -273,7 +274,7 @@ def _run_kernel(
     batch = Batch(pack(flags[:found].view(np.bool_)), problem.source.to_input(points[:found]),
                   radii[:found] * problem.ball_unit, {})  # fmt: skip
     frontier = [
-        Node(int(lengths[i]), _path(front_flags[i], lengths[i]), front_points[i].copy(), front_basis[i].copy())
+        Node(int(lengths[i]), _active(front_flags, lengths[i]), front_points[i].copy(), front_basis[i].copy())
         for i in range(left)
     ]
     undecided = [
@@ -286,6 +287,13 @@ def _run_kernel(
 def _path(flags: np.ndarray, decided: np.integer) -> np.ndarray:
     path = np.zeros_like(flags)
     path[:decided] = flags[:decided]
+    return path
+
+
+def _active(flags: np.ndarray, decided: np.integer) -> np.ndarray:
+    """The path up to a neuron that was cut and whose active side is still to be visited."""
+    path = _path(flags, decided)
+    path[decided - 1] = 3
     return path
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from relu_shallow.network import Network, dense, stacked
+from relu_shallow.network import Network, dense
 from relu_shallow.regions.partition import Partition
+from relu_shallow.regions.weights import weights_of
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
 from relu_shallow.shallow.trie import cartesian_tree, cell_starts, first_differences
 
@@ -51,7 +52,6 @@ def region_maps(
     from relu_shallow.shallow.maps import affine_maps
 
     columns = np.ascontiguousarray(np.concatenate([dense(first.W), first.b[:, None]], axis=1).T)
-    net = stacked(network)
-    affine_maps(columns, *net, np.ascontiguousarray(dense(last.W).T), last.b, bits, cell, neuron, H, c, alpha,
-                beta)  # fmt: skip
+    rows = np.ascontiguousarray(dense(last.W).T)
+    affine_maps(columns, weights_of(network), rows, last.b, bits, cell, neuron, H, c, alpha, beta)
     return H, c, alpha, beta

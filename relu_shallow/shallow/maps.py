@@ -8,12 +8,12 @@ from relu_shallow.regions.maps import update_maps
 
 
 @njit(**JIT)
-def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell, neuron, H, c, alpha, beta):
+def affine_maps(first, net, last, last_bias, bits, cell, neuron, H, c, alpha, beta):
     """Fills H, c at (cell, neuron), sorted by cell, and alpha, beta of every region of `bits`, sorted.
 
-    `first` is (n + 1, width) = [W_1 b_1]^T; WT holds W_l^T of layers 2..L one after the other from woff[l]; `last` is
-    W_{L+1}^T.
+    `first` is (n + 1, width) = [W_1 b_1]^T; `net` the network's `Weights` (regions/weights.py); `last` is W_{L+1}^T.
     """
+    _, _, _, off, lo, hi, _, _, _ = net
     regions = len(bits)
     layers = len(off) - 1
     neurons = off[layers]
@@ -27,7 +27,7 @@ def affine_maps(first, WT, woff, bias, off, lo, hi, last, last_bias, bits, cell,
     out = np.zeros((n + 1, outputs))
     position = 0
     for region in range(regions):
-        update_maps(Z, flags, WT, woff, bias, off, lo, hi, bits[region], region == 0)
+        update_maps(Z, flags, net, bits[region], region == 0)
         for j in range(outputs):
             for i in range(n):
                 out[i, j] = 0.0
