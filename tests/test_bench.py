@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmark.cases import random_network  # noqa: E402
 from benchmark.growth import count  # noqa: E402
+from benchmark.images import on_problem  # noqa: E402
 from benchmark.limit import flops, lowest_flips  # noqa: E402
 from benchmark.measure import extrapolate, part_done, summarise  # noqa: E402
 from benchmark.problem import Problem, on_unit_box, read_problem, write_problem  # noqa: E402
@@ -28,6 +29,7 @@ from benchmark.systems import SYSTEMS  # noqa: E402
 from relu_shallow.load import load_network  # noqa: E402
 from relu_shallow.network import from_layers  # noqa: E402
 from relu_shallow.regions.partition import pack  # noqa: E402
+from relu_shallow.slices import line  # noqa: E402
 
 MEASURED = ("kernel", "kernel-2", "uncertified", "straightforward", "every-pattern")
 
@@ -152,3 +154,10 @@ def test_the_page_says_how_far_each_case_is_above_the_limit(tmp_path):
     assert (regions, size) == ("29", "26")
     assert 2 * 3 * 1 <= int(operations) <= 2 * 3 * 9
     assert "## Growth" not in done.stdout
+
+
+def test_a_slice_is_a_problem_in_its_own_coordinates():
+    network = from_layers(random_network((5, 4, 1), 0, 1.0).layers)
+    problem = on_problem(network, line(np.zeros(5), np.arange(5.0)))
+    assert (problem.lo.tolist(), problem.hi.tolist()) == ([0.0], [1.0])
+    np.testing.assert_allclose(from_layers(problem.layers)(np.array([[0.5]])), network(np.arange(5.0)[None] / 2))

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.images import digit_slice
 from benchmark.problem import Problem
 from relu_shallow.domain import Box, Domain, WholeSpace, fit
 from relu_shallow.domain_spec import parse_domain
 from relu_shallow.load import load_network
 from relu_shallow.network import dense
+from relu_shallow.slices import Subspace
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data"))
@@ -74,7 +76,9 @@ def real_network(model: str, domain: str | Domain) -> Problem:
         raise ValueError(f"{model} has gates that are not ReLU; the other systems know no others")
     if isinstance(domain, str):
         kind, _, name = domain.partition(":")
-        domain, _ = parse_domain(f"{kind}:{_data(name)}", network)
+        found, _ = parse_domain(f"{kind}:{_data(name)}", network)
+        assert not isinstance(found, Subspace), "slices are cases of their own"
+        domain = found
     layers = [(dense(layer.W), layer.b) for layer in network.affine]
     if isinstance(domain, WholeSpace):
         return Problem(layers, np.full(network.inputs, -np.inf), np.full(network.inputs, np.inf))
@@ -107,6 +111,10 @@ def _acas(number: int, *targets: Target) -> Case:
 def _acas_box(half_width: float, what: str) -> Case:
     problem = partial(real_network, ACAS_1_1, Box(-half_width, half_width))
     return Case(f"ACAS Xu 1_1 ({what}) over [-{half_width},{half_width}]^5 of its normalised inputs", problem)
+
+
+def _digits(*digits: int) -> Problem:
+    return digit_slice(_data("images/mnist/mnist_train_10k.npz"), *digits)
 
 
 def _five_inputs(seed: int) -> Case:
@@ -150,6 +158,14 @@ CASES: dict[str, Case] = {
     "nav-point": _archcomp(
         "NAV_nn-nav-point", 1.0, Target("under 10 s", "seconds", 10.0), UNDER_500_MB,
         title="NAV, trained on points (4 inputs, layers of 64 and 32), over [-1,1]^4",
+    ),
+    "digits-line": Case(
+        "Digits, 784-512-512-10, on the line between a 3 and an 8", partial(_digits, 3, 8),
+        (Target("under 0.5 s", "seconds", 0.5),),
+    ),
+    "digits-plane": Case(
+        "Digits, 784-512-512-10, on the plane through a 3, an 8 and a 5", partial(_digits, 3, 8, 5),
+        (Target("under 60 s", "seconds", 60.0),),
     ),
 }  # fmt: skip
 LARGE: dict[str, Case] = {
