@@ -23,7 +23,7 @@ from relu_shallow.load.reading import ModelFile
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 NOWHERE = (1 << 64) - 1  # the address of what was never stored
-SEEN_TWICE = 4  # how many times its own size may be looked at in a file; honest ones need less than two
+PASSES = 4  # how many times its own size may be looked at in a file; those of Keras need less than two
 FREE_BYTES = 1 << 20
 MOST_LEVELS = 64
 DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL, LAYOUT = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08
@@ -95,7 +95,7 @@ class Node:
 def open_hdf5(file: ModelFile, data: bytes | None = None) -> Node:
     """The root group of a file, or of the content of a member of it; raises ModelError where it is no HDF5 file."""
     data = file.data if data is None else data
-    hdf5 = Hdf5(file, data, [FREE_BYTES + SEEN_TWICE * len(data)])
+    hdf5 = Hdf5(file, data, [FREE_BYTES + PASSES * len(data)])
     if data[:8] != MAGIC:
         raise hdf5.broken("it does not begin like one")
     version = hdf5.numbers("B", 8)[0]

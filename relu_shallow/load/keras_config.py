@@ -37,6 +37,7 @@ class Layer:
     options: Mapping[str, Any]
     version: int
     operation: bool = False
+    shared: int | None = None  # a number that two places of one layer have in common
 
     def option(self, key: str, default: Any = None) -> Any:
         """An option, or the default where it is absent or null."""
@@ -69,6 +70,7 @@ class Model:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     shape: Any = None  # of the rows that it was built for, where the file says so
+    shared: int | None = None
 
 
 Part: TypeAlias = Layer | Model
@@ -112,19 +114,20 @@ def _part(file: ModelFile, spec: Any, version: int, left: list[int], depth: int)
         raise damaged(file, "Keras", f"the {kind} in it has no options")
     name = str(options.get("name") or spec.get("name") or kind)
     _check_own(name, kind, spec)
+    shared = spec["shared_object_id"] if isinstance(spec.get("shared_object_id"), int) else None
     listed = options.get("layers")
     if not isinstance(listed, list) or kind not in (*SEQUENCES, *GRAPHS):
-        return Layer(name, kind, options, version, ".ops." in str(spec.get("module")))
+        return Layer(name, kind, options, version, ".ops." in str(spec.get("module")), shared)
     parts = [_part(file, inner, version, left, depth + 1) for inner in listed]
     by_name = {part.name: part for part in parts}
     if len(by_name) != len(parts):
         raise damaged(file, "Keras", f"two layers of {name} have one name")
     if kind in SEQUENCES:
         built = options.get("build_input_shape") or (spec.get("build_config") or {}).get("input_shape")
-        return _sequence(name, parts, built)
+        return _sequence(name, parts, built, shared)
     calls = [call for inner, part in zip(listed, parts, strict=True) for call in _calls(file, part.name, inner)]
     inputs, outputs = (_ends(file, options.get(key)) for key in ("input_layers", "output_layers"))
-    return Model(name, "Functional", by_name, _renumbered(by_name, calls, outputs), inputs, outputs)
+    return Model(name, "Functional", by_name, _renumbered(by_name, calls, outputs), inputs, outputs, None, shared)
 
 
 def _check_own(name: str, kind: str, spec: Mapping[str, Any]) -> None:
@@ -137,7 +140,7 @@ def _check_own(name: str, kind: str, spec: Mapping[str, Any]) -> None:
                          "export it to ONNX")  # fmt: skip
 
 
-def _sequence(name: str, parts: list[Part], built: Any) -> Model:
+def _sequence(name: str, parts: list[Part], built: Any, shared: int | None) -> Model:
     """The graph of a Sequential model; its input is what the first layer takes."""
     calls = []
     before = Tensor("")  # the input, where no InputLayer names it
@@ -150,7 +153,7 @@ def _sequence(name: str, parts: list[Part], built: Any) -> Model:
             calls.append(Call(part.name, 0, (before,)))
             before = Tensor(part.name)
     return Model(name, "Sequential", {part.name: part for part in parts}, tuple(calls), (entry,), (before,),
-                 built)  # fmt: skip
+                 built, shared)  # fmt: skip
 
 
 def _renumbered(parts: Mapping[str, Part], calls: list[Call], outputs: tuple[Tensor, ...]) -> tuple[Call, ...]:

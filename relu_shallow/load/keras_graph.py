@@ -13,7 +13,7 @@ from relu_shallow.load.keras_windows import WINDOW_LAYERS
 from relu_shallow.load.walk import Vector, Walk, current, meet, refuse_layer, shape_of, start
 
 ALL_LAYERS = {**LAYERS, **WINDOW_LAYERS}
-MOST_CALLS = 100_000  # of layers in all; models used twice within models used twice double them
+MOST_CALLS = 20_000  # of layers in all; models used twice within models used twice double them
 CODE = {
     "Lambda": "Python code kept in the file, which is never run",
     "TFOpLambda": "a TensorFlow function called by its name, which is not read",

@@ -109,8 +109,12 @@ def _names(node: Node) -> list[str]:
     return [str(name) for name in found]
 
 
-def weights_of_archive(file: ModelFile, model: Model, root: Node) -> Tree:
-    """The weights of every layer of a model in a `.keras` archive."""
+def weights_of_archive(file: ModelFile, model: Model, root: Node, known: dict[int, Tree] | None = None) -> Tree:
+    """The weights of every layer of a model in a `.keras` archive.
+
+    A layer that has several places in nested models has its weights in the first of them; `known` are those met.
+    """
+    known = {} if known is None else known
     group = next((found for name in CONTAINERS if (found := root.child(name)) is not None), None)
     below, used = {}, dict[str, int]()
     for name, part in model.parts.items():
@@ -119,12 +123,16 @@ def weights_of_archive(file: ModelFile, model: Model, root: Node) -> Tree:
             continue
         place = _unique(kind, used)
         inner = None if group is None else group.child(place)
-        if isinstance(part, Model):
-            if inner is None:
-                raise _mismatch(file, name, len(list(_order(part, (), trained=True))), 0)
-            below[name] = weights_of_archive(file, part, inner)
-        else:
+        if part.shared is not None and part.shared in known:
+            below[name] = known[part.shared]
+        elif isinstance(part, Layer):
             below[name] = Tree(_numbered(file, part, inner))
+        elif inner is None:
+            raise _mismatch(file, name, len(list(_order(part, (), trained=True))), 0)
+        else:
+            below[name] = weights_of_archive(file, part, inner, known)
+        if part.shared is not None:
+            known[part.shared] = below[name]
     return Tree(below=below)
 
 

@@ -220,6 +220,29 @@ def test_a_file_of_keras_2_3_is_read(name, sizes, regions):
         assert (len(shallow.alpha), shallow.completeness.complete) == (regions, True)
 
 
+def test_flattening_puts_the_channels_last(monkeypatch, tmp_path):
+    check(monkeypatch, tmp_path, (2, 3, 2), layer("Flatten", data_format="channels_first"))
+
+
+def test_a_model_in_two_places_has_its_weights_in_the_first(tmp_path):
+    dense = layer("Dense", "d", use_bias=False)
+    inner = sequential((2,), dense) | {"shared_object_id": 7, "name": "s"}
+    inner["config"]["name"] = "s"
+    twice = functional({"y": (2,)}, ["s"], (inner, ["y"]))
+    twice["config"]["name"] = "t"
+    whole = functional({"x": (2,)}, ["t"], (inner, ["x"]), (twice, ["s"]))
+    for one in whole["config"]["layers"]:
+        one.pop("weights", None)
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["layers/sequential/layers/dense/vars/0"] = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+        file.create_group("layers/functional/layers/sequential")
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(whole))
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0"}))
+        archive.write(tmp_path / "w.h5", "model.weights.h5")
+    assert load_network(tmp_path / "m.keras").affine[0].W.tolist() == [[7.0, 15.0], [10.0, 22.0]]
+
+
 def test_a_list_of_weights_in_parts_is_read_as_one(tmp_path):
     """Keras splits an attribute that HDF5 would find too long."""
     path = write_h5(tmp_path / "m.h5", sequential((3,), layer("Dense", weights=DENSE)))
