@@ -16,7 +16,7 @@ PACKAGE = ROOT / "relu_shallow"
 FLOW = [
     "errors machine polygons",
     "network domain atomic",
-    "vnnlib precision data archive layout",
+    "vnnlib precision data archive layout structure",
     "load lp slices",
     "regions",
     "shallow",

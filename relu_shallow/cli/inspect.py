@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from relu_shallow.shallow.table import Completeness, ShallowNetwork
 
 LARGEST = 5  # regions listed, by inscribed radius
+LOOKED_AT = 1 << 26  # weights of a network whose structure is looked at
 FEW_INPUTS = 6  # up to here the domain's bounds are listed
 
 
@@ -50,8 +51,6 @@ def describe_network(network: Network) -> dict[str, Any]:
     """What is known of a network, in JSON's types."""
     import numpy as np
 
-    from relu_shallow.network import switching
-
     gates = {(low, high) for gate in network.gates for low, high in zip(gate.inactive, gate.active, strict=True)}
     kinds = [_gate_name(float(low), float(high)) for low, high in sorted(gates)]
     weights = [layer.W if isinstance(layer.W, np.ndarray) else layer.W.data for layer in network.affine]
@@ -67,13 +66,23 @@ def describe_network(network: Network) -> dict[str, Any]:
         "outputs": network.outputs,
         "layers": list(network.widths),
         "neurons": network.neurons,
-        "carriers": network.neurons - int(switching(network).sum()),
+        **_describe_structure(network),
         "parameters": sum(part.size for part in weights) + sum(len(layer.b) for layer in network.affine),
         "gates": kinds,
         "head": network.head,
         "feature_names": list(network.feature_names),
         "output_names": list(network.output_names),
     }
+
+
+def _describe_structure(network: Network) -> dict[str, Any]:
+    """What of a network is not needed; nothing where it is too large to be looked at in full."""
+    if sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) > LOOKED_AT:
+        return {}
+    from relu_shallow.structure import structure_of
+
+    found = asdict(structure_of(network))
+    return {**found, "dead_inputs": [network.feature_names[place] for place in found["dead_inputs"]]}
 
 
 def _describe_slice(embedding: Embedding | None) -> dict[str, Any] | None:
