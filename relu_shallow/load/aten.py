@@ -49,7 +49,7 @@ from relu_shallow.load.walk import (
 from relu_shallow.network import Head
 
 Operation = Callable[..., Any]
-RENAMED = {"input": 0, "self": 0}  # arguments that PyTorch lets one name, and their place
+NAMED = ("input", "self")  # the first argument, where it is given by its name
 SAME_WORD = {"axis": "dim", "keepdims": "keepdim", "axes": "dim"}
 
 
@@ -60,8 +60,9 @@ def apply(
 
     `functional` says that it is the one of torch.nn.functional, where that has arguments of its own.
     """
-    args = [*(kwargs[key] for key in RENAMED if key in kwargs), *args]
-    kwargs = {SAME_WORD.get(key, key): _current(walk, name, value) for key, value in kwargs.items() if key not in RENAMED}
+    args = [*(kwargs[key] for key in NAMED if key in kwargs), *args]
+    kwargs = {SAME_WORD.get(key, key): _current(walk, name, value)
+              for key, value in kwargs.items() if key not in NAMED}  # fmt: skip
     if op == "append" and len(args) == 2 and isinstance(args[0], list):
         args[0].append(args[1])
         return args[0]
@@ -140,8 +141,8 @@ def _check_usable(name: str, op: str, values: Sequence[Any]) -> None:
         if isinstance(value, (list, tuple)) and op not in LISTS:
             _check_usable(name, op, value)
         elif isinstance(value, Unusable):
-            raise ModelError(f"layer {name} computes {op} with {value.what}, which are not piecewise linear. To convert "
-                             f"the part before it, use --until {name}")  # fmt: skip
+            raise ModelError(f"layer {name} computes {op} with {value.what}, which are not piecewise linear. "
+                             f"To convert the part before it, use --until {name}")  # fmt: skip
 
 
 def _check_sizes(name: str, op: str, values: Sequence[Any]) -> None:
@@ -292,6 +293,10 @@ def _new(value: float | None) -> Operation:
     return lower
 
 
+def _negated(walk: Walk, name: str, x: Any) -> Vector:
+    return scale(walk, name, x, -1.0)
+
+
 def _kind(walk: Walk, name: str, x: Any) -> str:
     return LIKE_THE_INPUT
 
@@ -306,14 +311,15 @@ SYMBOLIC: dict[str, Operation] = {
     "add": _add, "sub": _sub, "subtract": _sub, "mul": _mul, "multiply": _mul,
     "rsub": lambda walk, name, a, b, alpha=1: _sub(walk, name, b, a, alpha),
     "div": _div, "truediv": _div, "divide": _div, "true_divide": _div,
-    "neg": lambda walk, name, v: scale(walk, name, v, -1.0), "negative": lambda walk, name, v: scale(walk, name, v, -1.0),
+    "neg": _negated, "negative": _negated,
     "batch_norm": _batch_norm, "_native_batch_norm_legit_no_training": _no_training,
     "dropout": _dropout, "feature_dropout": _dropout, "alpha_dropout": _dropout, "feature_alpha_dropout": _dropout,
     "dropout1d": _dropout, "dropout2d": _dropout, "dropout3d": _dropout,
     "sigmoid": _head("sigmoid"), "tanh": _head("tanh"),
     "softmax": _softmax("softmax"), "_softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"), "_log_softmax": _softmax("log_softmax"),
-    "contiguous": _copy, "clone": _copy, "detach": _same, "detach_": _same, "alias": _same, "float": _copy, "double": _copy,
+    "contiguous": _copy, "clone": _copy, "detach": _same, "detach_": _same, "alias": _same,
+    "float": _copy, "double": _copy,
     "lift_fresh_copy": _copy, "to": _converted, "_to_copy": _converted, "type_as": _converted,
     "zeros_like": _alike(0.0), "ones_like": _alike(1.0), "full_like": _alike(None),
     "new_zeros": _new(0.0), "new_ones": _new(1.0), "new_full": _new(None),

@@ -151,8 +151,7 @@ def _sum(walk: Walk, name: str, x: Any, dim: Any = None, keepdim: Any = False, d
 BENDS: dict[str, Operation] = {
     "relu": relu, "leaky_relu": leaky_relu, "prelu": prelu, "rrelu": rrelu,
     "_prelu_kernel": lambda walk, name, x, weight: gate(walk, name, x, weight),
-    "clamp": clamp, "clip": clamp, "clamp_min": lambda walk, name, x, min: clamp(walk, name, x, min),
-    "clamp_max": lambda walk, name, x, max: clamp(walk, name, x, None, max),
+    "clamp": clamp, "clip": clamp, "clamp_min": larger, "clamp_max": smaller,
     "hardtanh": hardtanh, "relu6": relu6, "hardsigmoid": hardsigmoid, "threshold": threshold, "_threshold": threshold,
     "softshrink": softshrink, "abs": _absolute, "absolute": _absolute,
     "maximum": larger, "minimum": smaller, "amax": _amax, "amin": _amin,

@@ -4,7 +4,7 @@ A constant made as large as a batch stands for any number of rows: its axis of r
 sums along an axis.
 """
 
-# ruff: noqa: ARG005  (every operation has PyTorch's signature, whether it needs all of it or not)
+# ruff: noqa: ARG001, ARG005  (every operation has PyTorch's signature, whether it needs all of it or not)
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def _reshaped(array: Any, *shape: Any) -> Any:
 def _getattr(value: Any, key: str) -> Any:
     if not isinstance(value, np.ndarray) or key not in ("shape", "T", "ndim", "dtype", "device"):
         raise AttributeError(key)
-    return list(value.shape) if key == "shape" else LIKE_THE_INPUT if key in ("dtype", "device") else getattr(value, key)
+    if key in ("dtype", "device"):
+        return LIKE_THE_INPUT
+    return list(value.shape) if key == "shape" else getattr(value, key)
 
 
 CONSTANT: dict[str, Operation] = {

@@ -187,7 +187,7 @@ def _flip(walk: Walk, name: str, x: Any, *dims: Any) -> Vector:
     axes = axes_of(x, sizes_of(dims))
     if x.batch in axes:
         raise mixes_rows(name, "turns the rows of a batch about")
-    return rearranged(walk, name, x, np.flip(places_of(x), axes), x.batch)
+    return rearranged(walk, name, x, np.flip(places_of(x), tuple(axes)), x.batch)
 
 
 def _roll(walk: Walk, name: str, x: Any, shifts: Any, dims: Any = None) -> Vector:
@@ -226,7 +226,9 @@ def _tiled(walk: Walk, name: str, x: Vector, times: Sequence[int]) -> Vector:
     return rearranged(walk, name, x, np.tile(places_of(x), times), batch)
 
 
-def _repeat_interleave(walk: Walk, name: str, x: Any, repeats: Any, dim: Any = None, *, output_size: Any = None) -> Vector:
+def _repeat_interleave(
+    walk: Walk, name: str, x: Any, repeats: Any, dim: Any = None, *, output_size: Any = None
+) -> Vector:
     if dim is None or axis_of(x, dim) == x.batch:
         raise mixes_rows(name, "repeats the rows of a batch")
     make_room(walk, name, int(np.prod(shape_of(x))) * int(np.max(repeats)))
@@ -259,7 +261,9 @@ def _expand_as(walk: Walk, name: str, x: Any, other: Any) -> Vector:
     return spread(walk, name, x, tuple(shape))
 
 
-def _transpose(walk: Walk, name: str, x: Any, dim0: Any = 0, dim1: Any = 1, *, axis0: Any = None, axis1: Any = None) -> Vector:
+def _transpose(
+    walk: Walk, name: str, x: Any, dim0: Any = 0, dim1: Any = 1, *, axis0: Any = None, axis1: Any = None
+) -> Vector:
     order = list(range(len(shape_of(x))))
     first, second = (dim0, dim1) if axis0 is None else (axis0, axis1)
     order[first], order[second] = order[second], order[first]

@@ -1,6 +1,6 @@
 """PyTorch's products of a tensor that depends on the input with constants: linear, matmul, bmm, dot, einsum."""
 
-# ruff: noqa: ARG001  (every operation has PyTorch's signature, whether it needs all of it or not)
+
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.aten_moves import places_of
@@ -134,7 +134,7 @@ def _check_labels(name: str, v: Vector, own: str, constant: np.ndarray, other: s
         raise mixes_rows(name, f"sums along the batch axis {v.batch}, or has a constant for each row")
 
 
-def _along(array: np.ndarray, labels: str, order: Sequence[str]) -> Float[np.ndarray, "*grid"] | Int[np.ndarray, "*grid"]:
+def _along(array: np.ndarray, labels: str, order: Sequence[str]) -> np.ndarray:
     """An array with its axes in the given order of labels, of size 1 where it has none."""
     sorted_ = sorted(range(len(labels)), key=lambda place: order.index(labels[place]))
     turned = array.transpose(sorted_)

@@ -3,7 +3,7 @@
 The same functions serve the operations by name (aten.py) and the layers (layers.py).
 """
 
-# ruff: noqa: ARG001, PLR0913  (every operation has PyTorch's signature, whether it needs all of it or not)
+# ruff: noqa: ARG001  (every operation has PyTorch's signature, whether it needs all of it or not)
 
 from __future__ import annotations
 
@@ -201,8 +201,10 @@ def upsampled(
     if min(sizes) < 1:
         raise ValueError(f"it would be resized to {sizes}")
     if mode in SMOOTH:
-        return resize(walk, name, x, [linear_weights(a, b, factor, align=bool(align_corners)) for a, b, factor in pairs])
-    return resize(walk, name, x, [nearest_weights(a, b, factor, exact=mode != "nearest") for a, b, factor in pairs])
+        weights = [linear_weights(*pair, align=bool(align_corners)) for pair in pairs]
+    else:
+        weights = [nearest_weights(*pair, exact=mode != "nearest") for pair in pairs]
+    return resize(walk, name, x, weights)
 
 
 def _scales(scale_factor: Any, n: int) -> list[Any]:

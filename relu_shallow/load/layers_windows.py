@@ -1,6 +1,6 @@
 """PyTorch's layers that slide windows over their input, pad, resize or shuffle it, by class name."""
 
-# ruff: noqa: ARG001  (every entry of a table has the table's signature, whether it needs all of it or not)
+
 
 from __future__ import annotations
 

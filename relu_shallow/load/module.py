@@ -112,10 +112,10 @@ def _exported(module: Any, shape: tuple[int, ...], what: str) -> ModelFile:
     like = next((tensor for tensor in tensors if tensor.is_floating_point()), torch.zeros(1))
     example = torch.zeros((2, *shape), dtype=like.dtype, device=like.device)
     problem: BaseException | None = None
-    for rows in ({0: torch.export.Dim("rows")}, None):  # any number of rows, or where they are written into it, two
+    for sizes in (({0: torch.export.Dim("rows")},), None):  # any number of rows; where that is written into it, two
         try:
             with _silenced():
-                program = torch.export.export(module, (example,), dynamic_shapes=(rows,) if rows else None, strict=False)
+                program = torch.export.export(module, (example,), dynamic_shapes=sizes, strict=False)
                 buffer = io.BytesIO()
                 torch.export.save(program, buffer)
         except FAILED as error:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from relu_shallow.load.walk import Wanted, choose_output
+from relu_shallow.errors import ModelError
+from relu_shallow.load.aten_windows import Unusable
+from relu_shallow.load.walk import Vector, Wanted, choose_output
 
 
 def chosen_output(what: str, output: Any, wanted: Wanted) -> Any:
@@ -23,11 +25,14 @@ def named_outputs(output: Any, name: str) -> dict[str, Any]:
         parts = list(zip(output._fields, output, strict=True))
     elif isinstance(output, (tuple, list)):
         parts = [(str(place), value) for place, value in enumerate(output)]
-    elif is_dataclass(output) and not isinstance(output, type) and type(output).__module__.partition(".")[0] != "relu_shallow":
+    elif is_dataclass(output) and not isinstance(output, (type, Vector, Unusable)):
         parts = [(part.name, getattr(output, part.name)) for part in fields(output)]
     else:
         return {name or "0": output}
     found: dict[str, Any] = {}
     for key, value in parts:
-        found |= named_outputs(value, f"{name}.{key}" if name else key)
+        inner = named_outputs(value, f"{name}.{key}" if name else key)
+        if set(inner) & set(found):
+            raise ModelError(f"two outputs have the name {min(set(inner) & set(found))}; rename one")
+        found |= inner
     return found

@@ -70,15 +70,15 @@ def _walked(walk: Walk, archive: Archive, module: dict[str, Any]) -> Any:
 def _output_names(module: dict[str, Any], count: int) -> list[str]:
     """The outputs' keys or positions, as the exported module returned them."""
     calls = [call for call in module.get("module_call_graph") or [] if call.get("fqn") == "" and call.get("signature")]
-    leaves = _leaves(json.loads(calls[0]["signature"]["out_spec"])[1], "") if calls else []
-    return leaves if len(leaves) == count else [str(place) for place in range(count)]
+    leaves: list[str] = _leaves(json.loads(calls[0]["signature"]["out_spec"])[1], "") if calls else []
+    return leaves if len(set(leaves)) == len(leaves) == count else [str(place) for place in range(count)]
 
 
 def _leaves(spec: dict[str, Any], name: str) -> list[str]:
     """The leaves of PyTorch's record of how outputs lie within one another, named by key or position."""
     if spec["type"] is None:
         return [name or "0"]
-    keys = json.loads(spec["context"]) if spec["context"] else None
+    keys = json.loads(spec["context"]) if spec["type"] == "builtins.dict" else None
     keyed = isinstance(keys, list) and len(keys) == len(spec["children_spec"])
     return [leaf for place, inner in enumerate(spec["children_spec"])
             for leaf in _leaves(inner, ".".join(filter(None, (name, str(keys[place] if keyed else place)))))]
@@ -182,4 +182,5 @@ def _bind(outputs: list[dict[str, Any]], result: Any, values: dict[str, Any]) ->
         for entry in content if kind == "as_tensors" else [content]:
             name = entry["name"] if "name" in entry else entry.get("as_name")
             if name is not None:
-                values[name] = results.pop(0) if results else Unusable(f"the value {name}, a further result of its layer")
+                lacking = Unusable(f"further results of a layer ({name})")
+                values[name] = results.pop(0) if results else lacking

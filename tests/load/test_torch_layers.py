@@ -1,6 +1,5 @@
 """PyTorch's layers, drawn with their options, and whole image networks: what PyTorch computes, from every file."""
 
-import numpy as np
 import pytest
 import torch
 from framework_agreement import Loaded
@@ -68,7 +67,8 @@ def pools(draw):
     kernel, ceil = tuple(draw(SMALL) for _ in range(rank)), draw(st.booleans())
     padding, stride = min(min(kernel) // 2, draw(st.integers(0, 1))), draw(st.one_of(st.none(), SMALL))
     if draw(st.booleans()):
-        return of_rank(rank, "MaxPool")(kernel, stride, padding, dilation=draw(st.integers(1, 2)), ceil_mode=ceil), shape
+        dilation = draw(st.integers(1, 2))
+        return of_rank(rank, "MaxPool")(kernel, stride, padding, dilation=dilation, ceil_mode=ceil), shape
     counts = draw(st.booleans())
     return of_rank(rank, "AvgPool")(kernel if rank > 1 else kernel[0], stride, padding, ceil, counts), shape
 
@@ -166,7 +166,8 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.down = None
         if stride > 1 or before != after:
-            self.down = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), statistics(nn.BatchNorm2d(after)))
+            self.down = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), statistics(nn.BatchNorm2d(after)))  # fmt: skip
 
     def forward(self, x):
         identity = x if self.down is None else self.down(x)

@@ -31,10 +31,12 @@ IMAGE, VECTOR = (4, 6, 6), (12,)
 
 GROUPS = {
     "convolutions": (IMAGE, [
-        lambda x: F.conv2d(x, KERNEL, BIAS, stride=2, padding=1), lambda x: F.conv2d(x, KERNEL, padding="same", dilation=2),
+        lambda x: F.conv2d(x, KERNEL, BIAS, stride=2, padding=1),
+        lambda x: F.conv2d(x, KERNEL, padding="same", dilation=2),
         lambda x: torch.conv2d(x, GROUPED, None, (1, 2), (0, 1), 1, 2),
         lambda x: F.conv_transpose2d(x, TURNED, stride=2, output_padding=1),
-        lambda x: F.conv1d(x.flatten(2), KERNEL[:, :, 0], BIAS, 2), lambda x: F.conv3d(x.unsqueeze(2), KERNEL.unsqueeze(2)),
+        lambda x: F.conv1d(x.flatten(2), KERNEL[:, :, 0], BIAS, 2),
+        lambda x: F.conv3d(x.unsqueeze(2), KERNEL.unsqueeze(2)),
     ]),
     "pools": (IMAGE, [
         lambda x: F.avg_pool2d(x, 2), lambda x: F.avg_pool2d(x, 3, 2, 1, True, False),
@@ -59,7 +61,8 @@ GROUPS = {
         lambda x: x.min(3, keepdim=True)[0], lambda x: x - x.mean(dim=(2, 3), keepdim=True),
     ]),
     "slices": (IMAGE, [
-        lambda x: x[:, 1:3], lambda x: x[:, 0], lambda x: x[..., ::2], lambda x: x[:, :, -1], lambda x: x[:, None, 2:, :],
+        lambda x: x[:, 1:3], lambda x: x[:, 0], lambda x: x[..., ::2], lambda x: x[:, :, -1],
+        lambda x: x[:, None, 2:, :],
         lambda x: x[:, [2, 0, 2]], lambda x: x.select(2, 1), lambda x: x.narrow(1, 1, 2),
         lambda x: torch.index_select(x, 1, PLACES), lambda x: x.flip([2, 3]), lambda x: torch.roll(x, (1, 2), (2, 3)),
         lambda x: x.split([1, 3], 1)[1], lambda x: x.chunk(3, 1)[1], lambda x: torch.unbind(x, 1)[2],
@@ -77,12 +80,15 @@ GROUPS = {
         F.relu6, F.hardsigmoid, torch.abs, F.rrelu, lambda x: F.hardtanh(x, -0.3, 0.6),
         lambda x: F.threshold(x, 0.2, 0.2), lambda x: x.clamp(-0.5, 0.7), lambda x: x.clamp(min=0.1),
         lambda x: torch.clamp(x, max=0.3), lambda x: torch.maximum(x, -2 * x), lambda x: x.clip(0.1, 0.4),
-        lambda x: torch.minimum(x, x.mean((2, 3), keepdim=True)), lambda x: torch.max(x, LOW), lambda x: F.softshrink(x, 0.3),
+        lambda x: torch.minimum(x, x.mean((2, 3), keepdim=True)), lambda x: torch.max(x, LOW),
+        lambda x: F.softshrink(x, 0.3),
         lambda x: x.clamp_min(0.2), lambda x: F.batch_norm(x, SCALES, SCALES, SCALES, SCALES),
     ]),
     "products": (VECTOR, [
-        lambda x: x @ SQUARE, lambda x: F.linear(x, SQUARE, TWELVE), lambda x: torch.addmm(TWELVE, x, SQUARE, beta=0.5, alpha=2),
-        lambda x: torch.einsum("bi,oi->bo", x, SQUARE), lambda x: torch.einsum("bi->b", x), lambda x: (x @ TWELVE).unsqueeze(1),
+        lambda x: x @ SQUARE, lambda x: F.linear(x, SQUARE, TWELVE),
+        lambda x: torch.addmm(TWELVE, x, SQUARE, beta=0.5, alpha=2),
+        lambda x: torch.einsum("bi,oi->bo", x, SQUARE), lambda x: torch.einsum("bi->b", x),
+        lambda x: (x @ TWELVE).unsqueeze(1),
         lambda x: torch.matmul(x.view(-1, 3, 1, 4), TABLE), lambda x: torch.matmul(TALL, x.view(-1, 3, 4, 1)),
         lambda x: torch.einsum("bij,jk->bki", x.view(-1, 3, 4), PAIRS), lambda x: torch.matmul(PAIRS, x.view(-1, 3, 4)),
         lambda x: x.mul(3).div(2), lambda x: torch.rsub(x, 1.0), lambda x: torch.add(x, x, alpha=3),
@@ -176,13 +182,13 @@ def test_a_change_in_place_is_followed_or_refused_never_lost(body, how, tmp_path
     module = custom(body, tmp_path)
     model, options = written(module, how, tmp_path)
     theirs = running(module if how in ("live", "export") else torch.jit.load(model))
+    refused = ""
     try:
         loaded = Loaded(monkeypatch, READERS[how], model, **options)
-    except ModelError as error:
-        assert "changed in place by another name" in str(error)
-    else:
-        assert how != "live"
         loaded.assert_same(lambda X: theirs(X.copy()), UNIT)
+    except ModelError as error:
+        refused = str(error)
+    assert "changed in place by another name" in refused or (not refused and how != "live")
 
 
 REFUSED = {
@@ -285,7 +291,7 @@ def test_a_forward_that_decides_by_shapes_is_exported(monkeypatch):
     module = Shaped().double()
     loaded = Loaded(monkeypatch, "module", module, input_shape=module.shape)
     loaded.assert_same(lambda X: running(module)(X.reshape(-1, 2, 5)), UNIT)
-    with pytest.raises(ModelError, match="cannot be followed on rows of shape .5,"):  # of one linear layer's inputs
+    with pytest.raises(ModelError, match=r"cannot be followed on rows of shape \(5,"):  # of one linear layer's inputs
         load_network(module)
 
 
@@ -347,5 +353,5 @@ def test_a_model_of_several_inputs_is_refused(how, tmp_path):
     elif how == "script":
         torch.jit.script(module).save(tmp_path / "m.pt")
     path = {"live": module, "export": tmp_path / "m.pt2", "script": tmp_path / "m.pt"}[how]
-    with pytest.raises(ModelError, match="one tensor was expected|one was expected"):
+    with pytest.raises(ModelError, match=r"one tensor was expected|one was expected"):
         load_network(path)
