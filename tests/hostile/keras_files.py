@@ -197,6 +197,9 @@ H5 = {
     "a pool of a thousand million": grown("MaxPooling2D", (3, 3, 1), pool_size=HUGE, padding="same"),
     "a pool without stride": grown("MaxPooling2D", (3, 3, 1), pool_size=2, strides=[0, 0]),
     "a cut of more than there is": grown("Cropping2D", (3, 3, 1), cropping=5),
+    "a cut beyond the other end": grown("Cropping2D", (3, 3, 1), cropping=[[0, 5], [0, 0]]),
+    "a class of its author's own with a name of Keras": h5(
+        sequence(rows(3), {"module": "mine", **spec("Dense")}), WEIGHTS),
     "a dilation of a thousand million": h5(
         sequence(rows(3, 3, 1), spec("Conv2D", dilation_rate=HUGE, padding="same")), KERNEL),
     "a transposed stride of a thousand million": h5(

@@ -83,6 +83,31 @@ def test_a_dense_group_is_refused_by_name(tmp_path):
         _ = open_hdf5(read_model_file(tmp_path / "f.h5")).links
 
 
+ELSEWHERE = {
+    "an external link": lambda file: file.__setitem__("k", h5py.ExternalLink("other.h5", "k")),
+    "a soft link": lambda file: file.__setitem__("k", h5py.SoftLink("/other")),
+    "in another file": lambda file: file.create_dataset("k", (2,), "f4", external=[("other", 0, 8)]),
+    "in chunked form": lambda file: file.create_dataset("k", (2,), "f4", chunks=(1,)),
+    "compressed": lambda file: file.create_dataset("k", (2,), "f4", compression="gzip"),
+}
+
+
+@pytest.mark.parametrize("library", ["earliest", "latest"])
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_what_keras_never_writes_is_refused_by_name(what, library, tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w", libver=library) as file:
+        ELSEWHERE[what](file)
+    with pytest.raises(ModelError, match=f"{what}.*Keras never writes"):
+        open_hdf5(read_model_file(tmp_path / "f.h5")).child("k").array()
+
+
+def test_groups_that_keep_their_order_are_read(tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w", track_order=True) as file:
+        for name in "cab":
+            file.create_group(name, track_order=True).attrs["n"] = name
+    compare(tmp_path / "f.h5")
+
+
 def test_a_file_cut_short_anywhere_is_refused(tmp_path):
     whole = write_h5(tmp_path / "m.h5", small()).read_bytes()
     for length in range(8, len(whole), 211):
