@@ -78,10 +78,10 @@ def _leaves(spec: dict[str, Any], name: str) -> list[str]:
     """The leaves of PyTorch's record of how outputs lie within one another, named by key or position."""
     if spec["type"] is None:
         return [name or "0"]
-    keys = json.loads(spec["context"]) if spec["type"] == "builtins.dict" else None
-    keyed = isinstance(keys, list) and len(keys) == len(spec["children_spec"])
-    return [leaf for place, inner in enumerate(spec["children_spec"])
-            for leaf in _leaves(inner, ".".join(filter(None, (name, str(keys[place] if keyed else place)))))]
+    parts = spec["children_spec"]
+    keys = json.loads(spec["context"]) if spec["type"] == "builtins.dict" else range(len(parts))
+    return [leaf for key, inner in zip(keys, parts, strict=True)
+            for leaf in _leaves(inner, f"{name}.{key}" if name else str(key))]  # fmt: skip
 
 
 def _named(outputs: list[dict[str, Any]], op: str) -> str:

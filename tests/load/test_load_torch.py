@@ -283,6 +283,8 @@ OWN_TENSOR = FUNCTIONAL.replace("nn.Dropout()", "nn.Dropout(); self.extra = nn.P
 NORM = FUNCTIONAL.replace("nn.Dropout()", "nn.BatchNorm1d(5)")
 TANH = FUNCTIONAL.replace("nn.Dropout()", "nn.Tanh()")
 GELU = FUNCTIONAL.replace("nn.Dropout()", "nn.GELU()")
+CONV = FUNCTIONAL.replace("nn.Dropout()", "nn.Conv1d(1, 1, 1)")
+POOL = CHAIN.replace("nn.Linear(5, 2)", "nn.Linear(5, 2); self.pool = nn.MaxPool1d(2)")
 TWO_ACTIVATIONS = FUNCTIONAL.replace("nn.Dropout()", "nn.ReLU(); self.e = nn.LeakyReLU()")
 
 
@@ -305,7 +307,7 @@ def test_trusting_the_class_reads_the_same_network_as_assuming(body, slope, tmp_
 
 @pytest.mark.parametrize(("body", "message"), [
     (OWN_TENSOR, "tensors of its own .extra"), (NORM, "order of its layers is ambiguous.*BatchNorm1d"),
-    (TANH, "ambiguous.*Tanh"), (GELU, "GELU"), (TWO_ACTIVATIONS, "ambiguous.*LeakyReLU"),
+    (TANH, "ambiguous.*Tanh"), (CONV, "ambiguous.*Conv1d"), (POOL, "ambiguous.*MaxPool1d"), (GELU, "GELU"), (TWO_ACTIVATIONS, "ambiguous.*LeakyReLU"),
 ])  # fmt: skip
 def test_an_unknown_class_with_more_than_one_reading_is_refused(body, message, tmp_path):
     with pytest.raises(ModelError, match=message):
