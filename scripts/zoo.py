@@ -30,7 +30,7 @@ DATA = Path(os.environ.get("RELU_SHALLOW_DATA", ROOT.parent / "shared" / "data")
 ENDINGS = (".onnx", ".nnet", ".h5", ".keras", ".pt", ".pth", ".pt2", ".safetensors")
 HALF = 0.01  # half the side of the box in which regions are listed
 LONGEST_REASON = 200
-LARGEST = 10_000_000  # inputs times neurons of a network whose regions are listed with all its inputs
+LARGEST = 100_000  # inputs times neurons of a network whose regions are listed with all its inputs
 INTRODUCTION = """# The zoo of real files
 
 Every model file of the folder of real networks (`shared/data`), each read and its outputs held to those of onnxruntime

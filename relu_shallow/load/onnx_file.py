@@ -69,7 +69,10 @@ def _output(walk: Walk, file: ModelFile, graph: Graph, shape: tuple[int, ...], a
     if graph.output not in values:
         raise ModelError(f"the output {graph.output} of {file.name} is a second output of its last layer "
                          "(a dropout's mask, say), which is not read")  # fmt: skip
-    return values[graph.output]
+    output = values[graph.output]
+    if walk.batch > 1 and isinstance(output, Vector) and output.batch:
+        raise ModelError(f"the rows lie along axis {output.batch} of the output {graph.output}, not along the first")
+    return output
 
 
 def _run(walk: Walk, file: ModelFile, nodes: tuple[Node, ...], values: dict[str, Any]) -> None:

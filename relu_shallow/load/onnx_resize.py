@@ -35,8 +35,9 @@ def _half_pixel(i: np.ndarray, scale: np.float32, size: int, out: int) -> np.nda
 def _symmetric(i: np.ndarray, scale: np.float32, size: int, out: int) -> np.ndarray:
     """Half pixels, moved so that what the rounded size leaves over lies on both sides alike."""
     adjustment = np.float32(out) / (scale * np.float32(size))
-    centre = np.float32(size) / np.float32(2)
-    return centre * (np.float32(1) - adjustment) + (i + HALF) / scale - HALF
+    moved = np.float32(size) / np.float32(2) * (np.float32(1) - adjustment)
+    wide = i.astype(np.float64)  # here alone onnxruntime goes on in double precision
+    return (float(moved) + (wide + 0.5) / float(scale) - 0.5).astype(np.float32)
 
 
 COORDINATES: dict[str, Places] = {

@@ -364,4 +364,4 @@ def test_an_operator_has_the_outputs_of_onnxruntime(op, tmp_path):
 def test_every_operator_that_is_read_is_tested():
     from test_onnx_windows import WINDOWS
 
-    assert set(SYMBOLIC) == {*OPERATORS, *WINDOWS}
+    assert set(SYMBOLIC) == {*OPERATORS, *(name.split()[0] for name in WINDOWS)}

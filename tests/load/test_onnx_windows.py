@@ -102,31 +102,38 @@ def pads(draw):
     return Case([node("Pad", inputs, mode=mode)], shape, tensors, opset)
 
 
-MODES = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
+LATE = (11, 13, 18, 19)
+COORDINATES = {
+    "half_pixel": LATE, "half_pixel_symmetric": (19,), "pytorch_half_pixel": LATE, "align_corners": LATE,
+    "asymmetric": LATE, "tf_half_pixel_for_nn": (11,), "of old": (10,), "ratio kept": (18, 19),
+}  # fmt: skip
 ROUNDS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
 @st.composite
-def resizes(draw):
-    space = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
-    opset, mode = draw(st.sampled_from((10, 11, 13, 18, 19))), draw(st.sampled_from(("nearest", "linear")))
+def resizes(draw, coordinates, opsets):
+    """One axis at least of three or more values by a factor that is not whole."""
+    least = 3 if coordinates == "ratio kept" else 1
+    space = [draw(st.integers(3, 5)), *draw(st.lists(st.integers(least, 5), max_size=2))]
+    opset, mode = draw(st.sampled_from(opsets)), draw(st.sampled_from(("nearest", "linear")))
     shape = (1, draw(st.integers(1, 2)), *space)
-    factors = [1.0, 1.0, *(draw(st.sampled_from((0.5, 0.75, 1.0, 1.5, 2.0, 2.6, 3.0))) for _ in space)]
+    others = st.sampled_from((0.5, 0.75, 1.0, 1.5, 2.0, 2.6, 3.0))
+    factors = [1.0, 1.0, draw(st.sampled_from((0.5, 0.75, 1.5, 2.6))), *(draw(others) for _ in space[1:])]
     factors = [max(factor, 1.0) if size == 1 else factor for factor, size in zip(factors, shape, strict=True)]
     if opset == 10:
         return Case([node("Resize", "x s", mode=mode)], shape, {"s": np.float32(factors)}, opset)
     options = {"mode": mode, "nearest_mode": draw(st.sampled_from(ROUNDS)) if mode == "nearest" else None}
-    modes = MODES if opset >= 19 else (*MODES[2:], MODES[0], *(("tf_half_pixel_for_nn",) if opset == 11 else ()))
-    options["coordinate_transformation_mode"] = draw(st.sampled_from(modes))
-    if opset >= 18 and draw(st.booleans()):
+    kept = coordinates == "ratio kept"
+    options["coordinate_transformation_mode"] = None if kept else coordinates
+    if kept or (opset >= 18 and draw(st.booleans())):
         options["axes"] = list(range(2, len(shape)))
         factors = factors[2:]
     ends = zip(shape[len(shape) - len(factors) :], factors, strict=True)
     sizes = [max(int(size * factor), 1) for size, factor in ends]
     empty = {"r": np.zeros(0, np.float32)}  # before version 13 neither could be left out
-    if draw(st.booleans()):
-        if opset >= 18 and "axes" in options:
-            options["keep_aspect_ratio_policy"] = draw(st.sampled_from(("stretch", "not_larger", "not_smaller")))
+    if kept or draw(st.booleans()):
+        if kept:
+            options["keep_aspect_ratio_policy"] = draw(st.sampled_from(("not_larger", "not_smaller")))
         return Case([node("Resize", "x r r z", **options)], shape, {**empty, "z": np.asarray(sizes, np.int64)}, opset)
     return Case([node("Resize", "x r s", **options)], shape, {**empty, "s": np.float32(factors)}, opset)
 
@@ -144,7 +151,8 @@ def upsample(draw):
 WINDOWS = {
     "Conv": conv(), "ConvTranspose": conv_transposed(), "AveragePool": pool("AveragePool"), "MaxPool": pool("MaxPool"),
     "GlobalAveragePool": global_pool("GlobalAveragePool"), "GlobalMaxPool": global_pool("GlobalMaxPool"),
-    "Pad": pads(), "Resize": resizes(), "Upsample": upsample(),
+    "Pad": pads(), "Upsample": upsample(),
+    **{f"Resize {name}": resizes(name, opsets) for name, opsets in COORDINATES.items()},
 }  # fmt: skip
 
 
