@@ -307,7 +307,8 @@ def test_trusting_the_class_reads_the_same_network_as_assuming(body, slope, tmp_
 
 @pytest.mark.parametrize(("body", "message"), [
     (OWN_TENSOR, "tensors of its own .extra"), (NORM, "order of its layers is ambiguous.*BatchNorm1d"),
-    (TANH, "ambiguous.*Tanh"), (CONV, "ambiguous.*Conv1d"), (POOL, "ambiguous.*MaxPool1d"), (GELU, "GELU"), (TWO_ACTIVATIONS, "ambiguous.*LeakyReLU"),
+    (TANH, "ambiguous.*Tanh"), (CONV, "ambiguous.*Conv1d"),
+    (POOL, "ambiguous.*MaxPool1d"), (GELU, "GELU"), (TWO_ACTIVATIONS, "ambiguous.*LeakyReLU"),
 ])  # fmt: skip
 def test_an_unknown_class_with_more_than_one_reading_is_refused(body, message, tmp_path):
     with pytest.raises(ModelError, match=message):
