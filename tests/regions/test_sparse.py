@@ -11,6 +11,7 @@ from relu_shallow.errors import ModelError
 from relu_shallow.network import Affine, Gate, Network, from_layers
 from relu_shallow.regions.charts import box_chart
 from relu_shallow.regions.exact import lay_out_exactly
+from relu_shallow.regions.kernel import COUNTERS, FORWARD_FULL, FORWARD_RANK1, forward, forward_sparse
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.regions.sparse_integers import SparseIntegers
 from relu_shallow.regions.weights import is_sparse, weights_of
@@ -68,6 +69,42 @@ def test_regions_without_bounds_have_the_same_radii():
     one, other = enumerate_regions(sparse(network), rs.WholeSpace()), enumerate_regions(network, rs.WholeSpace())
     assert one.bits.tolist() == other.bits.tolist()
     np.testing.assert_allclose(one.radii, other.radii, rtol=1e-6)
+
+
+def test_error_bounds_of_a_sparse_layer_are_those_of_the_layer_written_out():
+    network, rng = banded(4, layers=2), np.random.default_rng(0)
+    slope = rng.integers(0, 2, 60).astype(float)
+    below, error = rng.normal(size=(3, 30)), rng.random(30) * 2.0**-40
+    both = []
+    for net in (weights_of(network), weights_of(sparse(network))):
+        Z, E = np.zeros((3, 60)), np.zeros(60)
+        Z[:, :30], E[:30] = below, error
+        state = (Z, E, slope.copy(), np.zeros(60), np.full(3, -1), np.zeros(3, np.int64), np.zeros(3, np.int64))
+        rest = (2, 2.0**-45, np.zeros(COUNTERS, np.int64), True)
+        found = []
+        for changed in ([], [3, 7]):  # all of it, then by rank one
+            state[2][changed] = 1.0 - state[2][changed]
+            if net.woff[1] < 0:
+                columns = (net.first, net.target, net.weight)
+                forward_sparse(1, columns, net.bias, net.off, np.array([0.0, 0.0, 1.0]), *state, *rest)
+            else:
+                forward(1, net.WT, net.woff, net.bias, net.off, np.array([0.0, 0.0, 1.0]), *state, *rest)
+            found.append((Z.copy(), E.copy()))
+        assert rest[2][FORWARD_FULL] == rest[2][FORWARD_RANK1] == 1
+        both.append(found)
+    for (dense_Z, dense_E), (sparse_Z, sparse_E) in zip(*both, strict=True):
+        np.testing.assert_allclose(sparse_Z, dense_Z, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(sparse_E, dense_E, rtol=1e-10)
+        assert (dense_E[30:] > 0).all()
+
+
+def test_a_sparse_product_of_integers_minds_empty_rows():
+    W = np.array([[0, 0], [2, 3], [0, 0], [0, 1], [0, 0]])
+    rows = csr_array(W)
+    whole = SparseIntegers(rows.data.astype(object), rows.indices, rows.indptr, 2)
+    X = np.array([[10**30, 1], [5, 7]], dtype=object)
+    assert whole.dot(X).tolist() == W.astype(object).dot(X).tolist()
+    assert whole.dot(X[:, 0]).tolist() == W.astype(object).dot(X[:, 0]).tolist()
 
 
 def test_layers_in_integers_are_the_floats():
