@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_models import FEW, Case, agrees, node, weights
+from onnx_models import FEW, Case, agrees, keeps_rows_apart, node, weights
 
 SEEDS = st.integers(0, 10**6)
-KINDS = st.sampled_from(("NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"))
+FREE, SAME = st.sampled_from(("NOTSET", "NOTSET", "VALID")), st.sampled_from(("SAME_UPPER", "SAME_LOWER"))
 
 
 @st.composite
-def windows(draw, dilated=True, most=3, axes=(1, 2, 3)):
+def windows(draw, kinds, dilated=True):
     """(space, options) of windows that fit, in one to three dimensions."""
-    rank = draw(st.sampled_from(axes))
-    kernel = [draw(st.integers(1, most if rank < 3 else 2)) for _ in range(rank)]
+    rank, kind = draw(st.integers(1, 3)), draw(kinds)
+    kernel = [draw(st.integers(1, 3 if rank < 3 else 2)) for _ in range(rank)]
     dilations = [draw(st.integers(1, 2)) if dilated else 1 for _ in range(rank)]
-    strides = [draw(st.integers(1, 3)) for _ in range(rank)]
+    most = kernel if kind.startswith("SAME") else [3] * rank  # onnxruntime pads by no less than zero
+    strides = [draw(st.integers(1, size)) for size in most]
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     space = [r + draw(st.integers(0, 4 if rank < 3 else 2)) for r in reach]
-    kind = draw(KINDS) if all(map(int.__ge__, kernel, strides)) else "NOTSET"  # onnxruntime pads by no less than zero
     options = {"kernel_shape": kernel, "strides": strides, "auto_pad": kind}
     if dilated:
         options["dilations"] = dilations if not kind.startswith("SAME") else [1] * rank
@@ -29,8 +29,8 @@ def windows(draw, dilated=True, most=3, axes=(1, 2, 3)):
 
 
 @st.composite
-def conv(draw):
-    space, options = draw(windows())
+def conv(draw, kinds):
+    space, options = draw(windows(kinds))
     groups, inner, outer, seed = *(draw(st.integers(1, 2)) for _ in range(3)), draw(SEEDS)
     tensors = {"K": weights(seed, groups * outer, inner, *options["kernel_shape"]), "b": weights(seed, groups * outer)}
     inputs = draw(st.sampled_from(("x K", "x K b")))
@@ -66,9 +66,9 @@ def conv_transposed(draw):
 
 
 @st.composite
-def pool(draw, op):
+def pool(draw, op, kinds):
     opset = draw(st.sampled_from((7, 10, 12, 19, 21)))
-    space, options = draw(windows(dilated=opset >= (10 if op == "MaxPool" else 19)))
+    space, options = draw(windows(kinds, dilated=opset >= (10 if op == "MaxPool" else 19)))
     if opset >= 10 and options["auto_pad"] == "NOTSET":
         options["ceil_mode"] = draw(st.integers(0, 1))
     if op == "AveragePool":
@@ -149,7 +149,9 @@ def upsample(draw):
 
 
 WINDOWS = {
-    "Conv": conv(), "ConvTranspose": conv_transposed(), "AveragePool": pool("AveragePool"), "MaxPool": pool("MaxPool"),
+    "Conv": conv(FREE), "Conv SAME": conv(SAME), "ConvTranspose": conv_transposed(),
+    **{op: pool(op, FREE) for op in ("AveragePool", "MaxPool")},
+    **{f"{op} SAME": pool(op, SAME) for op in ("AveragePool", "MaxPool")},
     "GlobalAveragePool": global_pool("GlobalAveragePool"), "GlobalMaxPool": global_pool("GlobalMaxPool"),
     "Pad": pads(), "Upsample": upsample(),
     **{f"Resize {name}": resizes(name, opsets) for name, opsets in COORDINATES.items()},
@@ -162,5 +164,6 @@ def test_an_operator_over_windows_has_the_outputs_of_onnxruntime(op, tmp_path):
     @given(WINDOWS[op])
     def agree(case):
         agrees(case, tmp_path)
+        keeps_rows_apart(case, tmp_path)
 
     agree()
