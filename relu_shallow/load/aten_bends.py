@@ -88,6 +88,8 @@ def smaller(walk: Walk, name: str, a: Any, b: Any) -> Vector:
 
 def hardtanh(walk: Walk, name: str, x: Any, min_val: Any = -1.0, max_val: Any = 1.0, inplace: Any = False) -> Vector:
     """Between two numbers."""
+    if float(min_val) > float(max_val):
+        raise ValueError(f"the bounds {min_val} and {max_val}")
     return put(walk, name, x, clip(walk, name, x, float(min_val), float(max_val)), inplace)
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import mixes_rows
 from relu_shallow.load.operations import batch_norm
-from relu_shallow.load.walk import Vector, Walk, refuse_layer, refuse_product, replace_in_place, shape_of
+from relu_shallow.load.walk import Vector, Walk, make_room, refuse_layer, refuse_product, replace_in_place, shape_of
 from relu_shallow.load.windows import (
     adaptive_pool,
     average_pool,
@@ -121,7 +121,7 @@ def average(n: int) -> Operation:
         walk: Walk, name: str, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: Any = False,
         count_include_pad: Any = True, divisor_override: Any = None,
     ) -> Vector:  # fmt: skip
-        window = per_axis(kernel_size, n)
+        window = per_axis(kernel_size, n, None)
         strides = window if stride in (None, [], ()) else per_axis(stride, n)
         pads = [(p, p) for p in per_axis(padding, n, 0)]
         return average_pool(walk, name, x, window, strides, pads, ceil=bool(ceil_mode),
@@ -137,7 +137,7 @@ def largest(n: int, *, places: bool = False) -> Operation:
         walk: Walk, name: str, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
         ceil_mode: Any = False, return_indices: Any = False,
     ) -> Any:  # fmt: skip
-        window = per_axis(kernel_size, n)
+        window = per_axis(kernel_size, n, None)
         strides = window if stride in (None, [], ()) else per_axis(stride, n)
         pads = [(p, p) for p in per_axis(padding, n, 0)]
         found = max_pool(walk, name, x, window, strides, per_axis(dilation, n), pads, ceil=bool(ceil_mode))
@@ -200,6 +200,7 @@ def upsampled(
     pairs = zip(shape[2:], sizes, factors, strict=True)
     if min(sizes) < 1:
         raise ValueError(f"it would be resized to {sizes}")
+    make_room(walk, name, sum(a * b for a, b in zip(shape[2:], sizes, strict=True)) + prod(sizes) * shape[1])
     if mode in SMOOTH:
         weights = [linear_weights(*pair, align=bool(align_corners)) for pair in pairs]
     else:

@@ -87,6 +87,7 @@ def concatenate(walk: Walk, name: str, values: Sequence[Vector | Array], axis: i
     if len(rest) > 1 or len({vector.batch for vector in vectors}) > 1:
         raise ModelError(f"layer {name} puts tensors of shapes {', '.join(map(str, shapes))} side by side along axis "
                          f"{axis}; they must agree along the others")  # fmt: skip
+    make_room(walk, name, sum(prod(shape) for shape in shapes))
     shape = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
     stacked = vectors[0]
     if len(vectors) > 1:

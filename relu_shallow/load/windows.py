@@ -104,6 +104,7 @@ def adaptive_pool(walk: Walk, name: str, v: Vector, out: Sequence[int | None], *
     space, sizes = shape[2:], [size if want is None else int(want) for want, size in zip(out, shape[2:], strict=True)]
     if min(sizes) < 1:
         raise ModelError(f"layer {name} pools to the space {sizes}")
+    make_room(walk, name, prod(sizes))
     spans = [adaptive_bounds(size, want) for size, want in zip(space, sizes, strict=True)]
     widest = prod(max(end - begin for begin, end in axis) for axis in spans)
     make_room(walk, name, prod(sizes) * widest)

@@ -126,6 +126,9 @@ def statistics(layer):
 
 
 OTHERS = {
+    "Conv2d, as wide, of even windows": lambda: (nn.Conv2d(2, 2, (2, 4), padding="same"), (2, 5, 6)),
+    "MaxPool2d, no window in the padding alone": lambda: (nn.MaxPool2d(2, 4, 1, ceil_mode=True), (2, 5, 5)),
+    "AvgPool2d, no window in the padding alone": lambda: (nn.AvgPool2d(2, 4, 1, ceil_mode=True), (2, 5, 5)),
     "BatchNorm2d": lambda: (statistics(nn.BatchNorm2d(4)), (4, 3, 2)),
     "BatchNorm3d": lambda: (statistics(nn.BatchNorm3d(4)), (4, 1, 3, 2)),
     "InstanceNorm1d": lambda: (statistics(nn.InstanceNorm1d(4, affine=True, track_running_stats=True)), (4, 3)),
