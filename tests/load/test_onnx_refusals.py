@@ -201,6 +201,8 @@ APART = {
                             node("Concat", "n six", "t", axis=0),
                             node("Reshape", "x t", "r"), node("Abs", "r")],
     "spread to the rows": [node("Shape", "x", "s"), node("ReduceMax", "x two", "m"), node("Expand", "m s")],
+    "picked before the rows": [node("Transpose", "x", "t", perm=[1, 0, 2]), node("Gather", "t four", "g"),
+                               node("Transpose", "g", "p", perm=[2, 0, 1, 3]), node("Flatten", "p")],
     "along other axes": [node("Split", "x", "a b", axis=1, num_outputs=2), node("Max", "a b", "m"),
                          node("Concat", "m a", axis=2)],
 }  # fmt: skip
@@ -209,6 +211,7 @@ APART = {
 @pytest.mark.parametrize("name", APART)
 def test_what_keeps_rows_apart_is_read(name, tmp_path):
     tensors = {"zero": np.array([0]), "one": np.array([1]), "six": np.array([6]), "two": np.array([2]),
+               "four": np.array([[0, 1], [1, 0]]),
                "starts": np.array([0, 1]), "ends": np.array([2**63 - 1, 2]), "axes": np.array([0, 1])}  # fmt: skip
     agrees(Case(APART[name], FREE, tensors), tmp_path)
 

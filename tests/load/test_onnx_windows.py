@@ -38,14 +38,14 @@ def conv(draw, kinds):
 
 
 @st.composite
-def conv_transposed(draw):
+def conv_transposed(draw, kinds):
     rank, groups, inner, outer, seed = *(draw(st.integers(1, 2)) for _ in range(4)), draw(SEEDS)
     kernel = [draw(st.integers(1, 3)) for _ in range(rank)]
     strides = [draw(st.integers(1, 3)) for _ in range(rank)]
     dilations = [draw(st.integers(1, 2)) for _ in range(rank)]
     space = [draw(st.integers(2, 4)) for _ in range(rank)]
     options = {"strides": strides, "dilations": dilations, "group": groups}
-    kind = draw(st.sampled_from(("pads", "output_padding", "output_shape", "SAME_UPPER", "SAME_LOWER", "VALID")))
+    kind = draw(kinds)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     whole = [stride * (size - 1) + r for stride, size, r in zip(strides, space, reach, strict=True)]
     if kind == "pads":
@@ -149,7 +149,9 @@ def upsample(draw):
 
 
 WINDOWS = {
-    "Conv": conv(FREE), "Conv SAME": conv(SAME), "ConvTranspose": conv_transposed(),
+    "Conv": conv(FREE), "Conv SAME": conv(SAME),
+    "ConvTranspose": conv_transposed(st.sampled_from(("pads", "output_padding", "VALID"))),
+    "ConvTranspose SAME": conv_transposed(SAME), "ConvTranspose of a size": conv_transposed(st.just("output_shape")),
     **{op: pool(op, FREE) for op in ("AveragePool", "MaxPool")},
     **{f"{op} SAME": pool(op, SAME) for op in ("AveragePool", "MaxPool")},
     "GlobalAveragePool": global_pool("GlobalAveragePool"), "GlobalMaxPool": global_pool("GlobalMaxPool"),
