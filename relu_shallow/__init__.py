@@ -86,8 +86,8 @@ __all__ = [
     "load_shallow",
     "merge_folders",
     "open_regions",
-    "plot_regions",
     "plane",
+    "plot_regions",
     "save_shallow",
     "verify",
 ]

@@ -121,9 +121,10 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded_after("import relu_shallow") & set(ANYTHING)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["convert", "--help"], ["explain", "--help"], ["plot", "--help"], ["--version"]], ids=" ".join
-)
+HELP = [["--help"], ["convert", "--help"], ["explain", "--help"], ["plot", "--help"], ["--version"]]
+
+
+@pytest.mark.parametrize("arguments", HELP, ids=" ".join)
 def test_asking_for_help_loads_nothing_but_click(arguments):
     loaded = loaded_after(COMMAND, *arguments)
     assert "click" in loaded
