@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, runtime_checkable
 
 from relu_shallow.errors import EngineError
-from relu_shallow.regions.kernel import REGIONS
+from relu_shallow.regions.kernel import HALT, REGIONS
 from relu_shallow.regions.task import Allowance, Live, Node, Result, Task
 
 GLANCE = 0.1  # seconds between looks at the clock, the workers and the keyboard
@@ -21,6 +21,7 @@ EARLIEST_SPLIT = 0.0005  # seconds a task runs before an idle worker may ask for
 FIRST = 64  # regions of the first task where there are fewer tasks than workers: it is split at once
 STARVING = 0.05  # seconds of a task while there are fewer tasks than workers, so that they split soon
 HAND_BACK, STOP = 1, 2  # what `Live.control` tells a task: to hand back its frontier, since others wait or all ends
+PATIENCE = 1.0  # seconds after the deadline before a task is told not even to finish the region that it is at
 MOST_LOSSES = 5  # workers lost over one task before the task is to blame
 
 Progress = Callable[[int], None]
@@ -102,6 +103,8 @@ def drive(
                 break
             fill(width, now)
             _ask_for_halves(running, width, now, spent)
+            if now > budget.deadline + PATIENCE:
+                _halt(running)
             if progress is not None and now - told > GLANCE * 2:
                 told = now
                 found = finished + sum(int(entry.live.counters[REGIONS]) for entry in running.values())
@@ -125,8 +128,7 @@ def drive(
                 fill(width, now)  # before the result is put away, which may take longer than a search
             finished += put(entry.task, result)
     finally:
-        for entry in running.values():
-            entry.live.control[0] = STOP
+        _halt(running)
     if progress is not None:
         progress(int(min(finished, budget.regions)))
     return [task for task, _ in reversed(pending)]
@@ -142,6 +144,11 @@ def split(chart: int, rest: tuple[Node, ...], pieces: int) -> list[Task]:
     alone = min(pieces, len(rest)) - 1
     deep = len(rest) - alone
     return [Task(chart, rest[:deep]), *(Task(chart, (node,)) for node in rest[deep:])]
+
+
+def _halt(running: dict[Future[Result], Running]) -> None:
+    for entry in running.values():
+        entry.live.control[0] = HALT
 
 
 def _spent(budget: Budget, finished: int, now: float) -> bool:

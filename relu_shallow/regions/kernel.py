@@ -20,7 +20,8 @@ from numba import njit
 
 from relu_shallow.lp.kernel import JIT, LEAN, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
-DONE, FULL, STOPPED = 0, 1, 2
+DONE, FULL, STOPPED, HALTED = 0, 1, 2, 3
+HALT = 3  # in control[0]: stop before the next linear program, not only at the next region
 REGIONS, FORWARD_FULL, FORWARD_RANK1, INTERVAL, DUAL, EARLIER, CUT, EXACT, OPEN = 3, 4, 5, 6, 7, 8, 9, 10, 11
 COUNTERS = 16
 TINY = np.finfo(np.float64).tiny  # more than all that underflow can take from a sum; an error of 0 means exactly zero
@@ -283,13 +284,15 @@ def search(
     net, chart, node, out_flags, out_points, out_radii, front_length, front_flags, front_points, front_basis,
     open_length, open_flags, open_basis, control, counters, limits,
 ):  # fmt: skip
-    """Lists the regions below a node until done, the output is full or control[0] is set.
+    """Lists the regions below a node until done, the output is full or control[0] is set (looked at after a region;
+    HALT is looked at on the way to one, too).
 
     `net` is the network's `Weights` (regions/weights.py); `chart` = (Z1, E1, e, AT, b, error, inverse scale);
     `node` = (number of decided neurons, flags, vertex, basis). Returns (status, regions, frontier nodes, open nodes):
     the frontier holds what was left, deepest (first in order) first, each node the path in `front_flags` up to a neuron
-    that is active instead; the open nodes are those whose next neuron (or, with all decided, whose region) rounding
-    leaves undecided, and nothing below them was searched.
+    that is active instead, but for the first where the status is HALTED: that is the path as it is. The open nodes are
+    those whose next neuron (or, with all decided, whose region) rounding leaves undecided, and nothing below them was
+    searched.
     """
     WT, woff, bias, off, lo, hi, source, target, weight = net
     columns = (source, target, weight)
@@ -421,6 +424,8 @@ def search(
             still = settle(layer, off, lo, hi, Z, E, pre, boxlo, boxhi, d, relative, middle, spread)
             if still > limits[8]:
                 for k in range(2 * d):
+                    if control[0] == HALT:
+                        break
                     c = k if k < d else k - d  # one corner first, then the opposite one: neighbours are close
                     sign = 1.0 if k < d else -1.0
                     for t in range(d):
@@ -451,6 +456,9 @@ def search(
                 counters[EARLIER] += 1
                 q += 1
                 continue
+            if control[0] == HALT:
+                status = HALTED
+                break
             undecided, cut = True, False
             seen = 0
             constant, doubt, nu, size = unit_row(Z, E, q, d, inverse_scale, h, relative)
@@ -653,6 +661,12 @@ def search(
     if status != DONE:
         for t in range(neurons):
             front_flags[t] = flags[t]
+        if status == HALTED:
+            front_length[0] = q
+            for t in range(d):
+                front_points[0, t] = y[t]
+                front_basis[0, t] = basis[t]
+            left = 1
         for k in range(depth - 1, -1, -1):
             at = frame_neuron[k]
             front_length[left] = at + 1

@@ -33,7 +33,7 @@ from relu_shallow.regions.exact import (
     sides,
     strictly_inside,
 )
-from relu_shallow.regions.kernel import COUNTERS, EXACT, search
+from relu_shallow.regions.kernel import COUNTERS, EXACT, HALTED, search
 from relu_shallow.regions.partition import pack, packed_width, sort_order
 from relu_shallow.regions.weights import Weights, weights_of
 
@@ -266,7 +266,7 @@ def _run_kernel(
     front_points, front_basis = np.empty((N + 1, d)), np.empty((N + 1, d), np.int64)
     open_lengths, open_flags = np.empty(OPEN_NODES, np.int64), np.empty((OPEN_NODES, N), np.uint8)
     open_basis = np.empty((OPEN_NODES, d), np.int64)
-    _, found, left, opened = search(
+    status, found, left, opened = search(
         problem.net, problem.chart, (node.decided, node.flags, node.vertex, node.basis), flags, points, radii,
         lengths, front_flags, front_points, front_basis, open_lengths, open_flags, open_basis, control, counters,
         problem.limits,
@@ -274,9 +274,10 @@ def _run_kernel(
     batch = Batch(pack(flags[:found].view(np.bool_)), problem.source.to_input(points[:found]),
                   radii[:found] * problem.ball_unit, {})  # fmt: skip
     frontier = [
-        Node(int(lengths[i]), _active(front_flags, lengths[i]), front_points[i].copy(), front_basis[i].copy())
+        Node(int(lengths[i]), (_path if status == HALTED and i == 0 else _active)(front_flags, lengths[i]),
+             front_points[i].copy(), front_basis[i].copy())
         for i in range(left)
-    ]
+    ]  # fmt: skip
     undecided = [
         Node(int(open_lengths[i]), _path(open_flags[i], open_lengths[i]), np.zeros(d), open_basis[i].copy())
         for i in range(opened)
