@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from relu_shallow.domain import Domain
+from relu_shallow.errors import DomainError
 from relu_shallow.lp.exact import Vertex
 from relu_shallow.lp.kernel import REACHED, climb, padded, refresh_slack
 from relu_shallow.network import Network, dense
@@ -243,7 +244,10 @@ def run(
     batches: list[Batch] = []
     waiting = list(reversed(nodes))
     while waiting and most > 0 and not (control[0] and batches):
-        batch, frontier, undecided = _run_kernel(problem, waiting.pop(), most, control, counters)
+        try:
+            batch, frontier, undecided = _run_kernel(problem, waiting.pop(), most, control, counters)
+        except MemoryError as error:
+            raise _too_large(problem) from error
         batches.append(batch)
         most -= len(batch.bits)
         waiting.extend(reversed(frontier))
@@ -283,6 +287,14 @@ def _run_kernel(
         for i in range(opened)
     ]
     return batch, frontier, undecided
+
+
+def _too_large(problem: Problem) -> DomainError:
+    """The error where the paths of a search, a basis of d x d numbers for each neuron, do not fit into memory."""
+    N, d = problem.network.neurons, problem.source.dimension
+    return DomainError(f"a search of {N:,} neurons over {d:,} inputs may take {8 * N * d * d / 1e9:,.1f} GB on each "
+                       "thread, which is not there: search a slice (line:FILE:ROW,ROW or plane:FILE:ROW,ROW,ROW), or a "
+                       "box that fixes most inputs")  # fmt: skip
 
 
 def _path(flags: np.ndarray, decided: np.integer) -> np.ndarray:

@@ -4,9 +4,12 @@ from itertools import pairwise
 from threading import Timer
 
 import numpy as np
+import pytest
 
 from relu_shallow.domain import Box, fit
+from relu_shallow.errors import DomainError
 from relu_shallow.network import from_layers
+from relu_shallow.regions import task
 from relu_shallow.regions.kernel import HALT
 from relu_shallow.regions.partition import sort_order
 from relu_shallow.regions.search import enumerate_regions, prepare
@@ -41,6 +44,15 @@ def test_a_search_halted_again_and_again_on_its_way_finds_the_same_regions():
     assert midway > 0
     bits = np.concatenate(found)
     np.testing.assert_array_equal(bits[sort_order(bits)], whole.bits)
+
+
+def test_a_search_that_does_not_fit_into_memory_says_what_would(monkeypatch):
+    def full(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(task, "search", full)
+    with pytest.raises(DomainError, match=r"40 neurons over 4 inputs may take .* GB .*search a slice"):
+        enumerate_regions(random_network(4, 20, 20, 1), Box(-1.0, 1.0))
 
 
 def test_a_time_limit_ends_a_search_that_is_long_on_its_way_to_the_first_region():
