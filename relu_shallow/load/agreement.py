@@ -84,7 +84,9 @@ def _after(
         return value[step.index], error[step.index]
     if isinstance(step, Bend):
         low, high = step.inactive[:, None], step.active[:, None]
-        steepest = np.maximum(np.abs(low), np.abs(high))
+        unsure = np.abs(value) <= error
+        slope = np.where(value > 0, np.abs(high), np.abs(low))
+        steepest = np.where(unsure, np.maximum(np.abs(low), np.abs(high)), slope)
         return value * np.where(value > 0, high, low), steepest * (error + gamma(ROUNDINGS, unit) * size)
     if isinstance(step, Stack):
         return np.concatenate(values), np.concatenate(errors)

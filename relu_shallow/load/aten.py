@@ -276,7 +276,8 @@ def _converted(walk: Walk, name: str, x: Any, *to: Any, **options: Any) -> Any:
 def _alike(value: float | None) -> Operation:
     """A constant as large as a tensor; None for a value that is given."""
 
-    def lower(walk: Walk, name: str, x: Any, fill_value: Any = None, **_: Any) -> np.ndarray:
+    def lower(walk: Walk, name: str, x: Any, fill_value: Any = None, dtype: Any = None, **_: Any) -> np.ndarray:
+        check_float(*(() if dtype is None else (dtype,)))
         return np.full(shape_of(x), float(fill_value) if value is None else value)
 
     return lower
@@ -285,7 +286,10 @@ def _alike(value: float | None) -> Operation:
 def _new(value: float | None) -> Operation:
     """A constant of the given size."""
 
-    def lower(walk: Walk, name: str, x: Any, *size: Any, fill_value: Any = None, **_: Any) -> np.ndarray:
+    def lower(
+        walk: Walk, name: str, x: Any, *size: Any, fill_value: Any = None, dtype: Any = None, **_: Any
+    ) -> np.ndarray:
+        check_float(*(() if dtype is None else (dtype,)))
         if value is None and fill_value is None:
             *size, fill_value = size  # type: ignore[assignment]
         return np.full(whole_sizes(size), float(fill_value) if value is None else value)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from relu_shallow.load.aten_constants import check_float
 from relu_shallow.load.aten_moves import axes_of
 from relu_shallow.load.aten_windows import INDICES, put
 from relu_shallow.load.joins import (
@@ -143,10 +144,12 @@ def _extreme(along: Operation, of_two: Operation) -> Operation:
 
 
 def _mean(walk: Walk, name: str, x: Any, dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Vector:
+    check_float(*(() if dtype is None else (dtype,)))
     return mean_along(walk, name, x, axes_of(x, dim), keep=bool(keepdim))
 
 
 def _sum(walk: Walk, name: str, x: Any, dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Vector:
+    check_float(*(() if dtype is None else (dtype,)))
     return mean_along(walk, name, x, axes_of(x, dim), keep=bool(keepdim), divide=False)
 
 

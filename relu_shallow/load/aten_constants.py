@@ -25,6 +25,10 @@ OTHER_TYPES = {"uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16"
                "half", "complex64", "complex128"}  # fmt: skip
 
 
+NARROW = {"uint8", "int8", "int16", "bool", "short"}
+NARROW_NUMBERS = (0, 1, 2, 11)  # the same as TorchScript writes them
+
+
 def check_float(*values: Any) -> None:
     """Raises ValueError where values would be turned to a number type that rounds them."""
     for value in values:
@@ -40,6 +44,8 @@ def arithmetic(operation: Operation) -> Operation:
     def computed(*args: Any, **kwargs: Any) -> Any:
         if not all(isinstance(value, (int, float, np.ndarray, np.generic)) for value in (*args, *kwargs.values())):
             raise TypeError("numbers were expected")
+        if any(isinstance(value, np.ndarray) and _narrow(value) for value in (*args, *kwargs.values())):
+            raise TypeError("whole numbers of fewer than 32 bits wrap around, which is not followed")
         return operation(*args, **kwargs)
 
     return computed
@@ -66,7 +72,8 @@ def _filled(value: float) -> Operation:
         whole_sizes(sizes if size is None else (size,)), value)  # fmt: skip
 
 
-def _full(size: Any, fill_value: Any, **_: Any) -> np.ndarray:
+def _full(size: Any, fill_value: Any, dtype: Any = None, **_: Any) -> np.ndarray:
+    check_float(*(() if dtype is None else (dtype,)))
     return np.full(whole_sizes((size,)), float(fill_value))
 
 
@@ -94,9 +101,18 @@ def _identity(value: Any, *_: Any, **__: Any) -> Any:
 
 
 def _kept(value: Any, *to: Any, **options: Any) -> Any:
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        check_float(*to, *options.values())
+    asked = (*to, *options.values())
+    if isinstance(value, np.ndarray) and (value.dtype.kind == "f" or any(map(_narrow, asked))):
+        check_float(*asked)
     return value
+
+
+def _narrow(kind: Any) -> bool:
+    """Whether a number type has fewer numbers than the whole ones of 32 bits."""
+    if isinstance(kind, np.ndarray):
+        return kind.dtype.kind in "bu" or (kind.dtype.kind == "i" and kind.dtype.itemsize < 4)
+    numbered = isinstance(kind, int) and not isinstance(kind, bool) and kind in NARROW_NUMBERS
+    return numbered or str(kind).removeprefix("torch.") in NARROW
 
 
 def _reshaped(array: Any, *shape: Any) -> Any:
@@ -134,7 +150,7 @@ CONSTANT: dict[str, Operation] = {
     "IntImplicit": _identity, "FloatImplicit": _identity, "to": _kept, "type_as": _kept,
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "gt": operator.gt, "le": operator.le, "ge": operator.ge,
     "__is__": operator.is_, "__isnot__": operator.is_not, "__not__": operator.not_, "__contains__": lambda a, b: b in a,
-    "__and__": lambda a, b: a and b, "__or__": lambda a, b: a or b,
+    "__and__": operator.and_, "__or__": operator.or_,
     "len": len, "size": lambda a, dim=None: list(np.shape(a)) if dim is None else np.shape(a)[dim],
     "dim": np.ndim, "format": lambda text, *_: str(text), "getitem": operator.getitem,
     "__getitem__": operator.getitem, "slice": _slice, "getattr": _getattr,

@@ -151,7 +151,7 @@ def item(walk: Walk, name: str, x: Vector, key: Any) -> Vector:
     numbers = [part for part in keys if isinstance(part, int)]
     if any(isinstance(part, bool) for part in keys) or len(lists) > 1 or (lists and numbers):
         raise TypeError("only numbers, slices and one list of numbers are read as places")
-    if any(part.ndim > 1 or part.dtype.kind not in "iu" for part in lists):
+    if any(part.ndim > 1 or part.dtype.kind != "i" for part in lists):
         raise TypeError("a mask or a table of places is not read")
     shape, dots = shape_of(x), [place for place, part in enumerate(keys) if part is Ellipsis]
     used = sum(part is not None and part is not Ellipsis for part in keys)

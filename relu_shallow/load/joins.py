@@ -2,7 +2,7 @@
 
     max(a, b)      a + relu(b - a)
     min(a, b)      a - relu(a - b)
-    clip(x)        low + relu(x - low) - relu(x - high)
+    clip(x)        low + relu(x - low) - relu(x - high), or x + relu(low - x) - relu(x - high)
     |x|            a gate with the slopes -1 and 1
 
 The largest of k values is that of the largest of the pairs, and so on: k - 1 gates, ceil(log2 k) layers deep.
@@ -21,6 +21,8 @@ from relu_shallow.load.axes import mixes_rows
 from relu_shallow.load.graph import Bracket, Select, Shift, Stack, Sum
 from relu_shallow.load.operations import as_constant, gate, matrix, scale, shift, spread
 from relu_shallow.load.walk import Array, Shape, Vector, Walk, append, current, make_room, shape_of
+
+NEAR = 1024.0  # bounds up to here cost values of about one no more than three digits of sixteen
 
 
 def add(walk: Walk, name: str, vectors: Sequence[Vector]) -> Vector:
@@ -51,16 +53,36 @@ def clip(walk: Walk, name: str, v: Vector, low: Array = None, high: Array = None
     if low is not None and high is not None:
         low = np.minimum(as_constant(name, low), as_constant(name, high))
     floor = None if low is None else as_constant(name, low)
-    if floor is None and high is None:
+    ceiling = None if high is None else as_constant(name, high)
+    if any(bound is not None and is_far(bound) for bound in (floor, ceiling)):
+        return _clip_beside(walk, name, v, floor, ceiling)
+    if floor is None and ceiling is None:
         return v
     if floor is None:  # -relu(high - x) + high
         return _above(walk, name, scale(walk, name, v, -1.0), -as_constant(name, high), flipped=True)
-    if high is None:
+    if ceiling is None:
         return _above(walk, name, v, floor)
-    ceiling = as_constant(name, high)
     lower = gate(walk, name, shift(walk, name, v, -floor), 0.0)
     upper = gate(walk, name, shift(walk, name, v, -ceiling), 0.0)
     return shift(walk, name, subtract(walk, name, lower, upper), floor)
+
+
+def is_far(bound: np.ndarray) -> bool:
+    """Whether a bound is so large that the last digits of ordinary values are lost beside it."""
+    return bool((np.abs(bound) > NEAR).any())
+
+
+def _clip_beside(
+    walk: Walk, name: str, v: Vector, floor: np.ndarray | None, ceiling: np.ndarray | None
+) -> Vector:
+    """x + relu(low - x) - relu(x - high): the value itself is never added to a bound, at the price of carrying it."""
+    parts = [v]
+    if floor is not None:
+        parts.append(gate(walk, name, shift(walk, name, scale(walk, name, v, -1.0), floor), 0.0))
+    if ceiling is not None:
+        above = gate(walk, name, shift(walk, name, v, -ceiling), 0.0)
+        parts.append(scale(walk, name, above, -1.0))
+    return add(walk, name, parts)
 
 
 def absolute(walk: Walk, name: str, v: Vector) -> Vector:

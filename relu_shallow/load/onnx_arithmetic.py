@@ -1,6 +1,6 @@
 """ONNX operators that calculate: sums, products, matrices, normalisation, means and the largest of several values."""
 
-# ruff: noqa: ARG001  (every entry of a table has the table's signature, whether it needs all of it or not)
+
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from relu_shallow.load.joins import (
     clip,
     constant,
     hard_sigmoid,
+    is_far,
     largest,
     mean_along,
     subtract,
@@ -81,7 +82,7 @@ def _div(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
 def _pow(walk: Walk, node: Node, x: Any, exponent: Any) -> Vector:
     if isinstance(exponent, Vector) or not (np.asarray(exponent) == 1).all():
         raise refuse_layer(node.name, "Pow, a power of a value that depends on the input")
-    return x
+    return spread(walk, node.name, x, np.shape(exponent))
 
 
 def _total(walk: Walk, node: Node, *parts: Any) -> Vector:
@@ -106,9 +107,10 @@ def _maximum(walk: Walk, node: Node, *parts: Any) -> Vector:
     vectors, constants = _apart(parts)
     bound = _bound(reduce(np.maximum, constants), "low") if constants else None
     if bound is None:
-        return largest(walk, node.name, vectors)
-    if len(vectors) == 1:
-        return clip(walk, node.name, vectors[0], bound)
+        shape = np.broadcast_shapes(*(array.shape for array in constants))
+        return largest(walk, node.name, [spread(walk, node.name, vectors[0], shape), *vectors[1:]])
+    if len(vectors) == 1 or is_far(bound):
+        return clip(walk, node.name, largest(walk, node.name, vectors), bound)
     shape = np.broadcast_shapes(bound.shape, *(shape_of(vector) for vector in vectors))
     first = spread(walk, node.name, vectors[0], shape)
     beside = constant(walk, node.name, np.broadcast_to(bound, shape), first)

@@ -46,7 +46,6 @@ COORDINATES: dict[str, Places] = {
     "pytorch_half_pixel": lambda i, scale, size, out: _half_pixel(i, scale, size, out) if out > 1 else i * HALF * 0,
     "align_corners": _aligned,
     "asymmetric": lambda i, scale, size, out: i / scale,
-    "tf_half_pixel_for_nn": lambda i, scale, size, out: (i + HALF) / scale,
 }
 NEAREST: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
     "round_prefer_floor": lambda x, shrinks: np.ceil(x - HALF),

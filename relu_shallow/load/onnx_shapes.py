@@ -197,7 +197,7 @@ def _gather_elements(walk: Walk, node: Node, x: Any, index: Any) -> Vector:
     chosen = fixed(node, "indices", index).astype(np.int64)
     shape = shape_of(x)
     axis = one_axis(node, len(shape), 0)
-    if x.batch == axis or (x.batch is not None and chosen.shape[x.batch] != 1):
+    if x.batch == axis or (x.batch is not None and (chosen.shape[x.batch] != 1 or walk.batch > 1)):
         raise mixes_rows(node.name, f"picks from the batch axis {x.batch}")
     if not ((chosen >= -shape[axis]) & (chosen < shape[axis])).all():
         raise ValueError(f"indices beyond {shape[axis]} values")

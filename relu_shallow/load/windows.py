@@ -17,6 +17,7 @@ from relu_shallow.load.operations import as_constant, matrix, shift
 from relu_shallow.load.walk import Array, Shape, Vector, Walk, append, make_room, shape_of
 
 Pads = Sequence[tuple[int, int]]
+FAR = 2.0**20  # values of about one keep ten digits beside it
 
 
 def convolve(
@@ -159,6 +160,11 @@ def pad(walk: Walk, name: str, v: Vector, pads: Pads, value: float = 0.0, mode: 
     shape = shape_of(v)
     if v.batch is not None and any(pads[v.batch]):
         raise ModelError(f"layer {name} pads the batch axis {v.batch}")
+    if any(min(pad) < -size for size, pad in zip(shape, pads, strict=True)):
+        raise ModelError(f"layer {name} cuts more from a tensor of shape {shape} than there is: pads of {list(pads)}")
+    if mode == "constant" and abs(value) > FAR:
+        raise ModelError(f"layer {name} pads with {value:g}, beside which other values are lost in float64; let the "
+                         "layer after it do the padding (a max-pooling layer pads with what never wins)")  # fmt: skip
     ends = zip(shape, pads, strict=True)
     cut = tuple(slice(max(-before, 0), size - max(-after, 0)) for size, (before, after) in ends)
     grown = [(max(before, 0), max(after, 0)) for before, after in pads]

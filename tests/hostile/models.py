@@ -100,11 +100,11 @@ def claimed(dims, kind=TensorProto.FLOAT):
 
 
 def subgraph(folder):
-    """A branch whose two sides are graphs of their own."""
+    """A branch on a value of the input, whose two sides are graphs of their own."""
     inner = helper.make_graph(
         [node("Identity", "x", "z")], "inner", [], [helper.make_tensor_value_info("z", 1, (1, 3))]
     )
-    return graph([node("If", "b", then_branch=inner, else_branch=inner)], {"b": np.array(True)})(folder)
+    return graph([node("If", "x", then_branch=inner, else_branch=inner)])(folder)
 
 
 def nested_subgraphs(folder):
@@ -129,7 +129,7 @@ ONNX = {
     "ConstantOfShape of a hundred million": constant_of_shape(10**8),
     "Expand": graph([node("Expand", "c n", "e"), node("Add", "x e")],
                     {"c": np.ones((1, 1), np.float32), "n": np.array([10**6, 10**6])}),
-    "Expand of the input": graph([node("Expand", "x n")], {"n": np.array([10**6, 3])}),
+    "Expand of the input": graph([node("Expand", "x n")], {"n": np.array([10**7, 3])}),
     "Tile": graph([node("Tile", "c n", "e"), node("Add", "x e")],
                   {"c": np.ones((1, 3), np.float32), "n": np.array([10**6, 10**6])}),
     "Range": graph([node("Range", "a b d", "e"), node("Add", "x e")],

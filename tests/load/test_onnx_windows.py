@@ -105,7 +105,7 @@ def pads(draw):
 LATE = (11, 13, 18, 19)
 COORDINATES = {
     "half_pixel": LATE, "half_pixel_symmetric": (19,), "pytorch_half_pixel": LATE, "align_corners": LATE,
-    "asymmetric": LATE, "tf_half_pixel_for_nn": (11,), "of old": (10,), "ratio kept": (18, 19),
+    "asymmetric": LATE, "of old": (10,), "ratio kept": (18, 19),
 }  # fmt: skip
 ROUNDS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
