@@ -54,14 +54,22 @@ def _aligned(node: Node, v: Any, constant: Any) -> Any:
     return array
 
 
+def _check_plain(node: Node) -> None:
+    """Raises where two tensors of the model go together along an axis named by an attribute, as before version 7."""
+    if node.opset < 7 and node.options.get("axis") is not None:
+        raise refuse_layer(node.name, f"{node.op} of two tensors along an axis, a form of before operator set 7")
+
+
 def _add(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
     if isinstance(a, Vector) and isinstance(b, Vector):
+        _check_plain(node)
         return add(walk, node.name, [a, b])
     return shift(walk, node.name, a, _aligned(node, a, b)) if isinstance(a, Vector) else shift(walk, node.name, b, a)
 
 
 def _sub(walk: Walk, node: Node, a: Any, b: Any) -> Vector:
     if isinstance(a, Vector) and isinstance(b, Vector):
+        _check_plain(node)
         return subtract(walk, node.name, a, b)
     if isinstance(a, Vector):
         return shift(walk, node.name, a, -np.asarray(_aligned(node, a, b), dtype=np.float64))

@@ -223,6 +223,9 @@ THREE = {"W": normal(3, 4), "V": normal(3, 2)}
 BAD = {
     "layer Erf 1 is Erf": (
         [helper.make_node("MatMul", ["x", "W"], ["h"]), helper.make_node("Erf", ["h"], ["y"])], THREE),
+    "of two tensors along an axis": (
+        [helper.make_node("Neg", ["x"], ["h"]), helper.make_node("Add", ["x", "h"], ["y"], broadcast=1, axis=0)], {},
+        [1, 3], 6),
     "needs its own output": ([helper.make_node("Add", ["x", "z"], ["y"]), helper.make_node("Neg", ["y"], ["z"])], {}),
     "nothing makes the value 'lost'": ([helper.make_node("Add", ["x", "lost"], ["y"])], {}),
     "takes 3 values, but 4 come in": (
