@@ -12,6 +12,8 @@ UNIT = float(np.finfo(np.float64).eps) / 2  # u, the unit round-off of float64
 SAFE_EXPONENT = 480.0  # of 1023: their squares must still be finite
 TINY = float(np.finfo(np.float64).tiny)
 EXACT_PRODUCTS = 2.0**480  # between this and its inverse products are the sum of two floats, and sums do not overflow
+NEAR_BOUND = 2.0**10  # a bound up to here, added to values of about one, costs them three digits of sixteen
+FAR_PADDING = 2.0**20  # padding up to here six; beyond, values beside it in a maximum are as good as lost
 UNIT32 = float(np.finfo(np.float32).eps) / 2
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from relu_shallow.shallow.table import Completeness, ShallowNetwork
 
 LARGEST = 5  # regions listed, by inscribed radius
-LOOKED_AT = 1 << 26  # weights of a network whose structure is looked at
+LOOKED_AT = 1 << 24  # weights of a network whose structure is looked at, which takes seconds there
 FEW_INPUTS = 6  # up to here the domain's bounds are listed
 
 
@@ -76,11 +76,11 @@ def describe_network(network: Network) -> dict[str, Any]:
 
 
 def _describe_structure(network: Network) -> dict[str, Any]:
-    """What of a network is not needed; nothing where it is too large to be looked at in full."""
-    if sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) > LOOKED_AT:
-        return {}
-    from relu_shallow.structure import structure_of
+    """What of a network is not needed; null where it is too large to be looked at in full."""
+    from relu_shallow.structure import Structure, structure_of
 
+    if sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) > LOOKED_AT:
+        return dict.fromkeys(Structure.__dataclass_fields__)
     found = asdict(structure_of(network))
     return {**found, "dead_inputs": [network.feature_names[place] for place in found["dead_inputs"]]}
 

@@ -16,7 +16,7 @@ from relu_shallow.load.aten_moves import places_of
 from relu_shallow.load.aten_windows import numbers_only
 from relu_shallow.load.axes import mixes_rows
 from relu_shallow.load.joins import add
-from relu_shallow.load.operations import as_constant, linear, linear_left, matrix, scale, shift
+from relu_shallow.load.operations import as_constant, linear, linear_left, matrix, note_precision, scale, shift
 from relu_shallow.load.shaping import permute
 from relu_shallow.load.walk import Shape, Vector, Walk, make_room, refuse_product, shape_of
 
@@ -80,8 +80,7 @@ def _summed(
     """Each result (a row) as the sum of values (by their places) times factors, all broadcast to one grid."""
     from scipy.sparse import coo_array
 
-    if factors.dtype.kind == "f":
-        walk.dtypes.append(str(factors.dtype))
+    note_precision(walk, factors)
     i, j, data = np.broadcast_arrays(rows, places, as_constant(name, factors))
     W = coo_array((data.ravel(), (i.ravel(), j.ravel())), shape=(prod(out), prod(shape_of(v)))).tocsr()
     made = matrix(walk, name, Vector(v.place, v.shape, None), W, out)

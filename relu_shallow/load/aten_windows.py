@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import mixes_rows
-from relu_shallow.load.operations import batch_norm
+from relu_shallow.load.operations import BATCH_NORM_EPS, batch_norm
 from relu_shallow.load.walk import Vector, Walk, make_room, refuse_layer, refuse_product, replace_in_place, shape_of
 from relu_shallow.load.windows import (
     adaptive_pool,
@@ -24,6 +24,7 @@ from relu_shallow.load.windows import (
     convolve,
     convolve_transposed,
     gathered,
+    linear_weights,
     max_pool,
     pad,
     resize,
@@ -202,9 +203,9 @@ def upsampled(
         raise ValueError(f"it would be resized to {sizes}")
     make_room(walk, name, sum(a * b for a, b in zip(shape[2:], sizes, strict=True)) + prod(sizes) * shape[1])
     if mode in SMOOTH:
-        weights = [linear_weights(*pair, align=bool(align_corners)) for pair in pairs]
+        weights = [_linear_weights(*pair, align=bool(align_corners)) for pair in pairs]
     else:
-        weights = [nearest_weights(*pair, exact=mode != "nearest") for pair in pairs]
+        weights = [_nearest_weights(*pair, exact=mode != "nearest") for pair in pairs]
     return resize(walk, name, x, weights)
 
 
@@ -213,7 +214,7 @@ def _scales(scale_factor: Any, n: int) -> list[Any]:
     return listed * n if len(listed) == 1 else listed
 
 
-def nearest_weights(size: int, out: int, factor: float | None, *, exact: bool) -> Float[np.ndarray, "out size"]:
+def _nearest_weights(size: int, out: int, factor: float | None, *, exact: bool) -> Float[np.ndarray, "out size"]:
     """The 0/1 matrix of nearest upsampling along an axis, places computed in float32 as PyTorch does."""
     scale = np.float32(1.0 / factor) if factor else np.float32(size) / np.float32(out)
     place = np.arange(out, dtype=np.float32) + np.float32(0.5 if exact else 0.0)
@@ -221,15 +222,11 @@ def nearest_weights(size: int, out: int, factor: float | None, *, exact: bool) -
     return np.eye(size)[source]
 
 
-def linear_weights(size: int, out: int, factor: float | None, *, align: bool) -> Float[np.ndarray, "out size"]:
+def _linear_weights(size: int, out: int, factor: float | None, *, align: bool) -> Float[np.ndarray, "out size"]:
     """The matrix of linear upsampling along an axis."""
     if align:
-        place = np.arange(out) * ((size - 1) / (out - 1) if out > 1 else 0.0)
-    else:
-        place = np.maximum((np.arange(out) + 0.5) * (1.0 / factor if factor else size / out) - 0.5, 0.0)
-    low = np.minimum(np.floor(place).astype(np.int64), size - 1)
-    share = np.clip(place - low, 0.0, 1.0)[:, None]
-    return np.eye(size)[low] * (1.0 - share) + np.eye(size)[np.minimum(low + 1, size - 1)] * share
+        return linear_weights(np.arange(out) * ((size - 1) / (out - 1) if out > 1 else 0.0), size)
+    return linear_weights((np.arange(out) + 0.5) * (1.0 / factor if factor else size / out) - 0.5, size)
 
 
 def _resized(mode: str, *, aligns: bool) -> Operation:
@@ -291,7 +288,7 @@ def channel_shuffle(walk: Walk, name: str, x: Any, groups: Any) -> Vector:
 
 def instance_norm(
     walk: Walk, name: str, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
-    use_input_stats: Any = True, momentum: Any = 0.1, eps: Any = 1e-5, cudnn_enabled: Any = None,
+    use_input_stats: Any = True, momentum: Any = 0.1, eps: Any = BATCH_NORM_EPS, cudnn_enabled: Any = None,
 ) -> Vector:  # fmt: skip
     """Instance normalisation by running statistics; by the row's own it is not affine, and refused."""
     if use_input_stats or running_mean is None or running_var is None:
@@ -340,6 +337,6 @@ FUNCTIONAL_WINDOWS: dict[str, Operation] = {
     **{f"adaptive_max_pool{n}d": adaptive(n, top=True) for n in (1, 2, 3)},
     **{f"adaptive_max_pool{n}d_with_indices": adaptive(n, top=True, places=True) for n in (1, 2, 3)},
     "instance_norm": lambda walk, name, x, running_mean=None, running_var=None, weight=None, bias=None,
-    use_input_stats=True, momentum=0.1, eps=1e-5: instance_norm(
+    use_input_stats=True, momentum=0.1, eps=BATCH_NORM_EPS: instance_norm(
         walk, name, x, weight, bias, running_mean, running_var, use_input_stats, momentum, eps),
 }  # fmt: skip

@@ -132,9 +132,7 @@ def split_head(graph: Graph) -> tuple[Graph, Head]:
     """
     last = graph.made[graph.output - 1].step if graph.output else None
     output = graph.made[graph.output - 1].takes[0] if isinstance(last, Final) else graph.output
-    needed = _needed(graph, output)
-    number = {0: 0} | {old: new for new, old in enumerate(needed, start=1)}
-    for place in needed:
+    for place in _needed(graph, output):
         made = graph.made[place - 1]
         smooth = next((step for taken in made.takes if taken and isinstance(step := graph.made[taken - 1].step, Final)),
                       made.step if isinstance(made.step, Final) else None)  # fmt: skip
@@ -146,12 +144,18 @@ def split_head(graph: Graph) -> tuple[Graph, Head]:
                 f"Retrain with one of these, or convert the part before it: --until {smooth.name}"
             )
         _check_finite(made.step)
+    return pruned(graph, output), last.head if isinstance(last, Final) else "identity"
+
+
+def pruned(graph: Graph, output: int) -> Graph:
+    """The graph of what a vector depends on, which is then its output."""
+    needed = _needed(graph, output)
+    number = {0: 0} | {old: new for new, old in enumerate(needed, start=1)}
     kept = tuple(Made(graph.made[place - 1].step, tuple(number[taken] for taken in graph.made[place - 1].takes))
                  for place in needed)  # fmt: skip
     brackets = tuple(Bracket(number[each.gates], number[each.later], each.state) for each in graph.brackets
                      if each.gates in number and each.later in number)  # fmt: skip
-    head = last.head if isinstance(last, Final) else "identity"
-    return Graph(graph.inputs, kept, number[output], graph.room, brackets), head
+    return Graph(graph.inputs, kept, number[output], graph.room, brackets)
 
 
 def _needed(graph: Graph, output: int) -> list[int]:

@@ -21,8 +21,7 @@ from relu_shallow.load.axes import mixes_rows
 from relu_shallow.load.graph import Bracket, Select, Shift, Stack, Sum
 from relu_shallow.load.operations import as_constant, gate, matrix, scale, shift, spread
 from relu_shallow.load.walk import Array, Shape, Vector, Walk, append, current, make_room, shape_of
-
-NEAR = 1024.0  # bounds up to here cost values of about one no more than three digits of sixteen
+from relu_shallow.precision import NEAR_BOUND
 
 
 def add(walk: Walk, name: str, vectors: Sequence[Vector]) -> Vector:
@@ -56,10 +55,9 @@ def clip(walk: Walk, name: str, v: Vector, low: Array = None, high: Array = None
     ceiling = None if high is None else as_constant(name, high)
     if any(bound is not None and is_far(bound) for bound in (floor, ceiling)):
         return _clip_beside(walk, name, v, floor, ceiling)
-    if floor is None and ceiling is None:
-        return v
-    if floor is None:  # -relu(high - x) + high
-        return _above(walk, name, scale(walk, name, v, -1.0), -as_constant(name, high), flipped=True)
+    if floor is None:  # -max(-x, -high)
+        below = None if ceiling is None else _above(walk, name, scale(walk, name, v, -1.0), -ceiling)
+        return v if below is None else scale(walk, name, below, -1.0)
     if ceiling is None:
         return _above(walk, name, v, floor)
     lower = gate(walk, name, shift(walk, name, v, -floor), 0.0)
@@ -69,7 +67,7 @@ def clip(walk: Walk, name: str, v: Vector, low: Array = None, high: Array = None
 
 def is_far(bound: np.ndarray) -> bool:
     """Whether a bound is so large that the last digits of ordinary values are lost beside it."""
-    return bool((np.abs(bound) > NEAR).any())
+    return bool((np.abs(bound) > NEAR_BOUND).any())
 
 
 def _clip_beside(
@@ -207,10 +205,9 @@ def _rows_along(
     return index, tuple(shape[axis] for axis in kept), None if v.batch is None else kept.index(v.batch)
 
 
-def _above(walk: Walk, name: str, v: Vector, floor: Array, *, flipped: bool = False) -> Vector:
-    """max(x, floor), or, of a negated value, its negative: min(-x, -floor)."""
-    bent = gate(walk, name, shift(walk, name, v, -floor), 0.0)
-    return shift(walk, name, scale(walk, name, bent, -1.0), -floor) if flipped else shift(walk, name, bent, floor)
+def _above(walk: Walk, name: str, v: Vector, floor: Array) -> Vector:
+    """max(x, floor) as relu(x - floor) + floor."""
+    return shift(walk, name, gate(walk, name, shift(walk, name, v, -floor), 0.0), floor)
 
 
 def _spread_alike(walk: Walk, name: str, vectors: Sequence[Vector]) -> list[Vector]:

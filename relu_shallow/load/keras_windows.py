@@ -27,9 +27,11 @@ from relu_shallow.load.windows import (
     convolve,
     convolve_transposed,
     gathered,
+    linear_weights,
     max_pool,
     pad,
     resize,
+    same_pads,
 )
 
 Window = Callable[[Walk, str, Vector, Layer, Weights], Vector]
@@ -66,17 +68,11 @@ def _pads(
     padding = layer.option("padding", "valid")
     if padding == "valid":
         return [(0, 0)] * len(space)
-    pads = []
-    for size, k, stride, dilation in zip(space, window, strides, dilations, strict=True):
-        reach = (k - 1) * dilation + 1
-        if padding == "causal":
-            pads.append((reach - 1, 0))
-        elif padding == "same":
-            more = max((-(-size // stride) - 1) * stride + reach - size, 0)
-            pads.append((more // 2, more - more // 2))
-        else:
-            raise ModelError(f"layer {layer.name} has padding = {str(padding)[:60]}; valid, same and causal are read")
-    return pads
+    if padding == "same":
+        return same_pads(space, window, strides, dilations)
+    if padding == "causal":
+        return [((k - 1) * dilation, 0) for k, dilation in zip(window, dilations, strict=True)]
+    raise ModelError(f"layer {layer.name} has padding = {str(padding)[:60]}; valid, same and causal are read")
 
 
 def _convolved(
@@ -191,24 +187,16 @@ def _upsampled(walk: Walk, name: str, v: Vector, layer: Layer, weights: Weights)
     kind = layer.option("interpolation", "nearest")
     if kind == "bilinear":
         make_room(walk, name, sum(size * size * k for size, k in zip(shape[2:], times, strict=True)))
-        return resize(walk, name, v, [_linear_matrix(size, k) for size, k in zip(shape[2:], times, strict=True)])
+        return resize(walk, name, v, [
+            linear_weights((np.arange(size * k) + 0.5) / k - 0.5, size)
+            for size, k in zip(shape[2:], times, strict=True)
+        ])
     if kind != "nearest":
         raise refuse_layer(name, f"an {layer.kind} by {str(kind)[:60]} interpolation")
     index = np.arange(prod(shape)).reshape(shape)
     for axis, k in enumerate(times, start=2):
         index = index.repeat(k, axis=axis)
     return gathered(walk, name, v, index)
-
-
-def _linear_matrix(size: int, times: int) -> Float[np.ndarray, "out in"]:
-    """Linear interpolation between the middles of cells, held at the ends."""
-    at = np.clip((np.arange(size * times) + 0.5) / times - 0.5, 0, size - 1)
-    low = np.minimum(at.astype(int), size - 1)
-    high = np.minimum(low + 1, size - 1)
-    M: Float[np.ndarray, "out in"] = np.zeros((size * times, size))
-    M[np.arange(len(at)), low] += 1.0 - (at - low)
-    M[np.arange(len(at)), high] += at - low
-    return M
 
 
 WINDOWS: dict[str, tuple[Window, Sequence[int]]] = {

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.errors import ModelError
-from relu_shallow.load.graph import Bend, Graph, Linear, Made, Scale, Select, Shift, Stack, Sum, split_head
+from relu_shallow.load.graph import Bend, Graph, Linear, Made, Scale, Select, Shift, Stack, Sum, pruned, split_head
 from relu_shallow.load.matrices import (
     blocks,
     diagonal,
@@ -61,8 +62,7 @@ def assemble(graph: Graph, source: Source, feature_names: Sequence[str] = ()) ->
                   for step, place in zip(steps, taken, strict=True) if isinstance(step, Bend)]  # fmt: skip
         slopes += [(np.ones(width[place]), np.ones(width[place])) for place in carried]
         gates.append(Gate(np.concatenate([low for low, _ in slopes]), np.concatenate([high for _, high in slopes])))
-        for place in bends:
-            first[place] = neurons + sum(width[before] for before in bends[: bends.index(place)])
+        first |= zip(bends, accumulate((width[place] for place in bends), initial=neurons), strict=False)
         neurons += len(gates[-1].active)
         state = [*bends, *carried]
     affine.append(_layer(graph, width, state, [graph.output]))
@@ -224,7 +224,7 @@ def _gates_merged(graph: Graph) -> Graph:
             if isinstance(first, Bend) and _keeps_sign(first):
                 both = Bend(first.name, first.inactive * made.step.inactive, first.active * made.step.active)
                 steps[place] = Made(both, before.takes)
-    return split_head(Graph(graph.inputs, tuple(steps), graph.output, graph.room, graph.brackets))[0]
+    return pruned(replace(graph, made=tuple(steps)), graph.output)
 
 
 def _for_each(numbers: Float[np.ndarray, " numbers"], width: int) -> Float[np.ndarray, " values"]:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32, Int
 from relu_shallow.load.axes import mixes_rows
 from relu_shallow.load.onnx_node import Node, fixed, given_axes, whole_numbers
 from relu_shallow.load.walk import MOST_VALUES, Shape, Vector, Walk, refuse_layer, shape_of
-from relu_shallow.load.windows import resize
+from relu_shallow.load.windows import linear_weights, resize
 
 Places = Callable[[Float32[np.ndarray, " out"], np.float32, int, int], Float32[np.ndarray, " out"]]
 HALF = np.float32(0.5)
@@ -118,22 +118,9 @@ def _matrix(node: Node, size: int, out: int, scale: np.float32) -> Float[np.ndar
                            f"{', '.join(COORDINATES)})")  # fmt: skip
     at = COORDINATES[name](np.arange(out, dtype=np.float32), scale, size, out)
     if kind == "linear":
-        return _weights(at, size)
+        return linear_weights(at, size)
     rule = "simple" if old else str(node.options.get("nearest_mode", "round_prefer_floor"))
     return np.eye(size)[_inside(NEAREST[rule](at, bool(scale < 1)), size)]
-
-
-def _weights(at: Float32[np.ndarray, " out"], size: int) -> Float[np.ndarray, "out in"]:
-    """Each value between its two neighbours by how near it is to either; beyond the ends, the end."""
-    at = np.clip(at, np.float32(0), np.float32(size - 1))
-    low = _inside(np.floor(at), size)
-    high = np.minimum(low + 1, size - 1)
-    share = np.float64(at) - low
-    M = np.zeros((len(at), size))
-    rows = np.arange(len(at))
-    np.add.at(M, (rows, low), 1.0 - share)
-    np.add.at(M, (rows, high), share)
-    return M
 
 
 def _inside(at: np.ndarray, size: int) -> Int[np.ndarray, " out"]:

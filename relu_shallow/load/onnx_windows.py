@@ -19,7 +19,16 @@ from relu_shallow.load.onnx_node import (
     window_options,
 )
 from relu_shallow.load.walk import Vector, Walk, refuse_layer, shape_of
-from relu_shallow.load.windows import Pads, average_pool, convolve, convolve_transposed, max_pool, pad
+from relu_shallow.load.windows import (
+    Pads,
+    average_pool,
+    convolve,
+    convolve_transposed,
+    in_halves,
+    max_pool,
+    pad,
+    same_pads,
+)
 
 
 def _conv(walk: Walk, node: Node, x: Any, kernel: Any, bias: Any = None) -> Vector:
@@ -42,17 +51,9 @@ def _pads(
     """Zeros before and after each axis."""
     kind = node.options.get("auto_pad", "NOTSET")
     if kind in ("SAME_UPPER", "SAME_LOWER"):
-        pads = []
-        for size, k, stride, dilation in zip(space, window, strides, dilations, strict=True):
-            total = max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
-            pads.append(_halves(total, larger_last=kind == "SAME_UPPER"))
-        return pads
+        return same_pads(space, window, strides, dilations, larger_last=kind == "SAME_UPPER")
     given = node.options.get("pads") if kind in ("NOTSET", "") else None
     return in_pairs(given or [0] * 2 * len(space), len(space))
-
-
-def _halves(total: int, *, larger_last: bool) -> tuple[int, int]:
-    return (total // 2, total - total // 2) if larger_last else (total - total // 2, total // 2)
 
 
 def _conv_transposed(walk: Walk, node: Node, x: Any, kernel: Any, bias: Any = None) -> Vector:
@@ -79,7 +80,7 @@ def _transposed_pads(
         total = stride * (size - 1) + extra + (k - 1) * dilation + 1 - want
         if total < 0:
             raise ValueError(f"an output of {list(wanted)} is larger than what {list(space)} values are spread to")
-        pads.append(_halves(total, larger_last=kind == "SAME_UPPER"))
+        pads.append(in_halves(total, larger_last=kind == "SAME_UPPER"))
     return pads
 
 

@@ -206,11 +206,14 @@ def as_constant(name: str, value: Array) -> np.ndarray:
     return array.astype(np.float64)
 
 
+def note_precision(walk: Walk, *constants: Array) -> None:
+    """Notes the precision of a layer's weights."""
+    walk.dtypes.extend(str(np.asarray(array).dtype) for array in constants if np.asarray(array).dtype.kind == "f")
+
+
 def _weights(walk: Walk, name: str, W: Array) -> np.ndarray:
-    array = np.asarray(W)
-    if array.dtype.kind == "f":
-        walk.dtypes.append(str(array.dtype))
-    return as_constant(name, array)
+    note_precision(walk, W)
+    return as_constant(name, W)
 
 
 def _repeated(walk: Walk, name: str, W: np.ndarray, before: int, after: int) -> Matrix:

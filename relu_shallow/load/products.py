@@ -9,7 +9,7 @@ import numpy as np
 
 from relu_shallow.errors import ModelError
 from relu_shallow.load.axes import mixes_rows
-from relu_shallow.load.operations import as_constant, matrix, spread
+from relu_shallow.load.operations import as_constant, matrix, note_precision, spread
 from relu_shallow.load.walk import Array, Vector, Walk, make_room, shape_of
 
 SPELT_OUT = 1 << 24  # the most numbers that a sum over indices is spelt out with
@@ -73,8 +73,3 @@ def einsum(walk: Walk, name: str, equation: str, factors: Sequence[Vector | Arra
     columns = np.einsum(",".join([free + own, *others]) + "->" + free + result, units, *constants)
     made = matrix(walk, name, Vector(v.place, shape, None), columns.reshape(prod(shape), -1).T, out)
     return Vector(made.place, out, batch)
-
-
-def note_precision(walk: Walk, *constants: Array) -> None:
-    """Notes the precision of a layer's weights."""
-    walk.dtypes.extend(str(np.asarray(array).dtype) for array in constants if np.asarray(array).dtype.kind == "f")

@@ -22,7 +22,7 @@ from relu_shallow.load.reading import ModelFile
 from relu_shallow.network import Source
 
 Shape: TypeAlias = tuple[int, ...]
-# What a chain may hold: FREE_ENTRIES numbers, and three for each byte of the file (the smallest weight is one byte).
+# What a graph may hold: FREE_ENTRIES numbers, and three for each byte of the file (the smallest weight is one byte).
 # More comes from a few numbers that are repeated, spread or multiplied out: a small file that would fill the memory.
 FREE_ENTRIES = 1 << 25
 MOST_INPUTS, MOST_VALUES = 1 << 20, 1 << 22  # values of one row, at the input and between two layers
@@ -81,12 +81,12 @@ class Walk:
 
 
 def most_entries(file: ModelFile, beside: int = 0) -> int:
-    """How many numbers the chain of a file may hold; `beside` is the size of its external data in bytes."""
+    """How many numbers the graph of a file may hold; `beside` is the size of its external data in bytes."""
     return FREE_ENTRIES + 3 * (len(file.data) + beside)
 
 
 def make_room(walk: Walk, name: str, entries: int) -> None:
-    """Raises ModelError where a layer would take more numbers than the chain may still hold."""
+    """Raises ModelError where a layer would take more numbers than the graph may still hold."""
     if entries > walk.room:
         raise ModelError(f"layer {name} would unfold to {entries} numbers, which a file of this size does not call "
                          "for; it is not read")  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,11 +14,11 @@ from relu_shallow.errors import ModelError
 from relu_shallow.load.convolution import convolution_matrix
 from relu_shallow.load.graph import Select
 from relu_shallow.load.joins import top
-from relu_shallow.load.operations import as_constant, matrix, shift
+from relu_shallow.load.operations import as_constant, matrix, note_precision, shift
 from relu_shallow.load.walk import Array, Shape, Vector, Walk, append, make_room, shape_of
+from relu_shallow.precision import FAR_PADDING
 
 Pads = Sequence[tuple[int, int]]
-FAR = 2.0**20  # values of about one keep ten digits beside it
 
 
 def convolve(
@@ -25,7 +26,7 @@ def convolve(
     pads: Pads, groups: int = 1,
 ) -> Vector:  # fmt: skip
     """A convolution by a kernel of shape (out, in / groups, *window), zeros before and after each axis."""
-    v, squeezed = _with_rows(walk, name, v, np.ndim(kernel))
+    v, squeezed = _with_rows(name, v, np.ndim(kernel))
     shape = shape_of(v)
     weights = _kernel(walk, name, kernel, shape, groups, 1)
     W, out = convolution_matrix(weights, shape[1:], strides, dilations, pads, groups, walk.room)
@@ -39,7 +40,7 @@ def convolve_transposed(
     """A transposed convolution by a kernel of shape (in, out / groups, *window): the matrix of the convolution that
     goes the other way, transposed.
     """  # fmt: skip
-    v, squeezed = _with_rows(walk, name, v, np.ndim(kernel))
+    v, squeezed = _with_rows(name, v, np.ndim(kernel))
     shape = shape_of(v)
     weights = _kernel(walk, name, kernel, shape, groups, 0)
     out = tuple(
@@ -63,7 +64,7 @@ def average_pool(
     ceil: bool = False, count_pads: bool = True, divisor: int | None = None, dilations: Sequence[int] = (),
 ) -> Vector:  # fmt: skip
     """The mean over windows; zeros before and after each axis count as values where `count_pads` says so."""
-    v, squeezed = _with_rows(walk, name, v, len(window) + 2)
+    v, squeezed = _with_rows(name, v, len(window) + 2)
     index, out = window_places(walk, name, shape_of(v)[2:], window, strides, dilations, pads, ceil=ceil)
     inside = index >= 0
     if divisor is not None:
@@ -74,7 +75,7 @@ def average_pool(
         sizes = inside.sum(axis=1).astype(np.float64)
     if not sizes.all():
         raise ModelError(f"layer {name} averages over windows that lie wholly in its padding")
-    return _restored(walk, v, squeezed, _per_channel(walk, name, v, index, inside, 1.0 / sizes, out))
+    return _restored(squeezed, _per_channel(walk, name, v, index, inside, 1.0 / sizes, out))
 
 
 def max_pool(
@@ -82,7 +83,7 @@ def max_pool(
     pads: Pads, *, ceil: bool = False,
 ) -> Vector:  # fmt: skip
     """The largest value over windows; what lies beyond the tensor never wins."""
-    v, squeezed = _with_rows(walk, name, v, len(window) + 2)
+    v, squeezed = _with_rows(name, v, len(window) + 2)
     shape = shape_of(v)
     index, out = window_places(walk, name, shape[2:], window, strides, dilations, pads, ceil=ceil)
     first = index.max(axis=1, keepdims=True)
@@ -90,7 +91,7 @@ def max_pool(
         raise ModelError(f"layer {name} takes the largest value of windows that lie wholly in its padding")
     index = np.where(index < 0, first, index)  # a value named twice does not change the largest
     whole = (np.arange(shape[1])[:, None, None] * prod(shape[2:]) + index[None]).reshape(-1, index.shape[1])
-    return _restored(walk, v, squeezed, top(walk, name, v, whole, (1, shape[1], *out)))
+    return _restored(squeezed, top(walk, name, v, whole, (1, shape[1], *out)))
 
 
 def adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
@@ -100,7 +101,7 @@ def adaptive_bounds(size: int, out: int) -> list[tuple[int, int]]:
 
 def adaptive_pool(walk: Walk, name: str, v: Vector, out: Sequence[int | None], *, largest: bool) -> Vector:
     """Adaptive average or max pooling to the given space, None for a size that stays."""
-    v, squeezed = _with_rows(walk, name, v, len(out) + 2)
+    v, squeezed = _with_rows(name, v, len(out) + 2)
     shape = shape_of(v)
     space, sizes = shape[2:], [size if want is None else int(want) for want, size in zip(out, shape[2:], strict=True)]
     if min(sizes) < 1:
@@ -117,10 +118,10 @@ def adaptive_pool(walk: Walk, name: str, v: Vector, out: Sequence[int | None], *
     inside = index >= 0
     if not largest:
         weights = 1.0 / inside.sum(axis=1)
-        return _restored(walk, v, squeezed, _per_channel(walk, name, v, index, inside, weights, tuple(sizes)))
+        return _restored(squeezed, _per_channel(walk, name, v, index, inside, weights, tuple(sizes)))
     index = np.where(inside, index, index[:, :1])
     whole = (np.arange(shape[1])[:, None, None] * prod(space) + index[None]).reshape(-1, widest)
-    return _restored(walk, v, squeezed, top(walk, name, v, whole, (1, shape[1], *sizes)))
+    return _restored(squeezed, top(walk, name, v, whole, (1, shape[1], *sizes)))
 
 
 def window_places(
@@ -153,16 +154,16 @@ def window_places(
 
 
 def pad(walk: Walk, name: str, v: Vector, pads: Pads, value: float = 0.0, mode: str = "constant") -> Vector:
-    """A tensor with values before and after each axis: a constant, its edge, its reflection or its other end.
+    """A tensor with values before and after each axis, in one of numpy's modes constant, edge, reflect and wrap.
 
-    Negative pads cut values away. `mode` is one of constant, edge, reflect, wrap.
+    Negative pads cut values away.
     """
     shape = shape_of(v)
     if v.batch is not None and any(pads[v.batch]):
         raise ModelError(f"layer {name} pads the batch axis {v.batch}")
     if any(min(pad) < -size for size, pad in zip(shape, pads, strict=True)):
         raise ModelError(f"layer {name} cuts more from a tensor of shape {shape} than there is: pads of {list(pads)}")
-    if mode == "constant" and abs(value) > FAR:
+    if mode == "constant" and abs(value) > FAR_PADDING:
         raise ModelError(f"layer {name} pads with {value:g}, beside which other values are lost in float64; let the "
                          "layer after it do the padding (a max-pooling layer pads with what never wins)")  # fmt: skip
     ends = zip(shape, pads, strict=True)
@@ -170,10 +171,8 @@ def pad(walk: Walk, name: str, v: Vector, pads: Pads, value: float = 0.0, mode: 
     grown = [(max(before, 0), max(after, 0)) for before, after in pads]
     make_room(walk, name, prod(size + sum(more) for size, more in zip(shape, grown, strict=True)))
     places = np.arange(prod(shape)).reshape(shape)[cut]
-    if mode == "constant":
-        index = np.pad(places, grown, constant_values=-1)
-    else:
-        index = np.pad(places, grown, mode={"edge": "edge", "reflect": "reflect", "wrap": "wrap"}[mode])  # type: ignore[call-overload]
+    how: Any = {"constant_values": -1} if mode == "constant" else {"mode": mode}
+    index = np.pad(places, grown, **how)
     if 0 in index.shape:
         raise ModelError(f"layer {name} pads a tensor of shape {shape} by {list(pads)}, and nothing is left")
     return gathered(walk, name, v, index, value)
@@ -210,6 +209,29 @@ def resize(walk: Walk, name: str, v: Vector, along: Sequence[Float[np.ndarray, "
     return matrix(walk, name, v, csr_array(W), tuple(out))
 
 
+def linear_weights(at: Float[np.ndarray, " out"], size: int) -> Float[np.ndarray, "out size"]:
+    """The matrix that takes each value from its two neighbours, by how near it is to either, the end beyond them."""
+    at = np.clip(at, at.dtype.type(0), at.dtype.type(size - 1))
+    low = np.floor(at).astype(np.int64)
+    share = (np.float64(at) - low)[:, None]
+    return np.eye(size)[low] * (1.0 - share) + np.eye(size)[np.minimum(low + 1, size - 1)] * share
+
+
+def same_pads(
+    space: Sequence[int], window: Sequence[int], strides: Sequence[int], dilations: Sequence[int], *,
+    larger_last: bool = True,
+) -> list[tuple[int, int]]:  # fmt: skip
+    """The zeros before and after each axis with which a window of stride s meets it ceil(size / s) times."""
+    axes = zip(space, window, strides, dilations, strict=True)
+    return [in_halves(max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0), larger_last=larger_last)
+            for size, k, s, d in axes]  # fmt: skip
+
+
+def in_halves(total: int, *, larger_last: bool) -> tuple[int, int]:
+    """A number in two halves, of which one may be larger by one."""
+    return (total // 2, total - total // 2) if larger_last else (total - total // 2, total // 2)
+
+
 def _per_channel(
     walk: Walk, name: str, v: Vector, index: np.ndarray, inside: np.ndarray, weights: np.ndarray, out: Shape
 ) -> Vector:
@@ -223,9 +245,8 @@ def _per_channel(
     return matrix(walk, name, v, csr_array(kron(eye_array(shape[1]), W, format="csr")), (1, shape[1], *out))
 
 
-def _with_rows(walk: Walk, name: str, v: Vector, rank: int) -> tuple[Vector, bool]:
+def _with_rows(name: str, v: Vector, rank: int) -> tuple[Vector, bool]:
     """The tensor with an axis of rows in front; whether it had none (PyTorch's layers take it either way)."""
-    del walk
     shape = shape_of(v)
     if len(shape) == rank - 1 and v.batch is None:
         return Vector(v.place, (1, *shape), None), True
@@ -235,16 +256,14 @@ def _with_rows(walk: Walk, name: str, v: Vector, rank: int) -> tuple[Vector, boo
     return v, False
 
 
-def _restored(walk: Walk, v: Vector, squeezed: bool, result: Vector) -> Vector:
-    del walk, v
+def _restored(squeezed: bool, result: Vector) -> Vector:
     return Vector(result.place, shape_of(result)[1:], None) if squeezed else result
 
 
 def _kernel(walk: Walk, name: str, kernel: Array, shape: Shape, groups: int, axis: int) -> np.ndarray:
     """The kernel's numbers; raises ModelError unless they fit the channels that come in."""
     array = np.asarray(kernel)
-    if array.dtype.kind == "f":
-        walk.dtypes.append(str(array.dtype))
+    note_precision(walk, array)
     expected = shape[1] if axis == 0 else shape[1] // max(groups, 1)
     if array.ndim != len(shape) or array.shape[axis] != expected or groups < 1 or shape[1] % groups or not array.size:
         raise ModelError(f"layer {name} convolves a tensor of shape {shape} with a kernel of {array.shape} in {groups} "
@@ -255,4 +274,4 @@ def _kernel(walk: Walk, name: str, kernel: Array, shape: Shape, groups: int, axi
 def _biased(walk: Walk, name: str, v: Vector, bias: Array, squeezed: bool) -> Vector:
     if bias is not None:
         v = shift(walk, name, v, as_constant(name, bias).reshape(-1, *[1] * (len(shape_of(v)) - 2)))
-    return _restored(walk, v, squeezed, v)
+    return _restored(squeezed, v)
