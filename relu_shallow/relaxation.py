@@ -1,1 +1,250 @@
-"""Sound linear bounds of every pre-activation and output over a box, by relaxations backwards through the layers."""
+"""Sound linear bounds of every pre-activation and output over a box, by relaxations backwards through the layers.
+
+A row c.h of a layer is followed back to the inputs: every gate's `c_i gate(z_i)` is replaced by a line `m_i z_i + t_i`
+above it on z_i's known bounds (CROWN, Zhang et al. 2018; DeepPoly, Singh et al. 2019), where a gate has any two slopes.
+The bounds hold in exact arithmetic: a line's slope may be any number, since t_i is then computed as the most that
+`c_i gate(z_i) - m_i z_i` can be (at an end of the bounds or at 0), and what rounding takes from the coefficients is
+paid for by its product with the largest value there (`precision.gamma`).
+
+Arrays may hold one box, or many along leading axes. A *cell* is the part of a box with some gates' signs given:
+1 active (z >= 0), -1 inactive (z <= 0), 0 open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int8
+
+from relu_shallow.errors import DomainError
+from relu_shallow.network import Gate, Matrix, Network
+from relu_shallow.precision import TINY, UNIT, check_range, gamma
+
+Tangent = Literal["near", "inactive", "active"]
+"""Which line touches a concave gate at 0: the nearer one by area (DeepPoly's choice), or always one of its slopes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """lower <= z_l <= upper on a cell, for l = 1, ..., L + 1 (the last are the outputs); lower > upper proves it empty.
+
+    Entries are arrays (*boxes, neurons of the layer). Neurons that intervals already show to have one sign keep the
+    intervals' bounds.
+    """
+
+    lo: Float[np.ndarray, "*boxes inputs"]
+    hi: Float[np.ndarray, "*boxes inputs"]
+    lower: list[np.ndarray]
+    upper: list[np.ndarray]
+
+    @property
+    def empty(self) -> Bool[np.ndarray, "*boxes"]:
+        """Which cells are proved to hold no point."""
+        pairs = zip(self.lower, self.upper, strict=True)
+        return np.asarray(np.logical_or.reduce([(low > high).any(axis=-1) for low, high in pairs]))
+
+    @property
+    def signs(self) -> Int8[np.ndarray, "*boxes neurons"]:
+        """The hidden neurons' signs that the bounds prove, end to end: 1 active, -1 inactive, 0 open."""
+        if len(self.lower) == 1:
+            return np.zeros((*self.lo.shape[:-1], 0), np.int8)
+        low, high = np.concatenate(self.lower[:-1], axis=-1), np.concatenate(self.upper[:-1], axis=-1)
+        return ((low >= 0).astype(np.int8) - ((high <= 0) & (low < 0)).astype(np.int8)).astype(np.int8)
+
+
+def preactivation_bounds(
+    network: Network,
+    lo: Float[np.ndarray, "*boxes inputs"],
+    hi: Float[np.ndarray, "*boxes inputs"],
+    signs: Int8[np.ndarray, "*boxes neurons"] | None = None,
+    known: Bounds | None = None,
+    first: int = 0,
+) -> Bounds:
+    """Bounds of every pre-activation and output over boxes, or over their cells of the given signs.
+
+    `known` are bounds of larger cells: its layers before `first` are taken as they are, the others are never left
+    wider than there. Raises DomainError where a box is not finite, ModelError where float64 could overflow.
+    """
+    _check(network, lo, hi)
+    found = Bounds(lo, hi, list(known.lower[:first]) if known else [], list(known.upper[:first]) if known else [])
+    start = sum(network.widths[:first])
+    for index in range(first, len(network.affine)):
+        low, high = _interval(network, index, found)
+        if known is not None:
+            low, high = np.maximum(low, known.lower[index]), np.minimum(high, known.upper[index])
+        if index > 0:
+            low, high = _tightened(network, index, found, low, high)
+        if index < len(network.gates):
+            stop = start + network.widths[index]
+            if signs is not None:
+                low = np.where(signs[..., start:stop] > 0, np.maximum(low, 0.0), low)
+                high = np.where(signs[..., start:stop] < 0, np.minimum(high, 0.0), high)
+            start = stop
+        found.lower.append(low)
+        found.upper.append(high)
+    return found
+
+
+def linear_upper(
+    network: Network,
+    bounds: Bounds,
+    C: Float[np.ndarray, "*combinations values"],
+    index: int = -1,
+    tangent: Tangent = "near",
+) -> tuple[Float[np.ndarray, "*rows inputs"], Float[np.ndarray, "*consts"]]:
+    """(A, a) with C z_index <= A x + a at every x of the cell that the bounds belong to; index -1 is the output.
+
+    C is (rows, values of that layer), or (*boxes, rows, values); A is (*boxes, rows, inputs).
+    """
+    index = index % len(network.affine)
+    c = np.broadcast_to(C, (*bounds.lo.shape[:-1], *C.shape[-2:]))
+    terms = np.zeros(c.shape[:-1])
+    size = np.zeros(c.shape[:-1])
+    for layer in range(index, -1, -1):
+        W, b = network.affine[layer].W, network.affine[layer].b
+        terms = terms + c @ b
+        size = size + np.abs(c) @ np.abs(b)
+        reach = _reach(network, bounds, layer)
+        slack = gamma(len(b) + 2) * (_times(np.abs(c), abs(W)) @ reach[..., None])[..., 0]
+        c = _times(c, W)
+        terms, size = terms + slack, size + slack
+        if layer > 0:
+            c, more, magnitude = _through_gates(
+                c, network.gates[layer - 1], bounds.lower[layer - 1], bounds.upper[layer - 1], tangent
+            )
+            terms, size = terms + more, size + magnitude
+    return c, terms + gamma(8 * (index + 1) + network.neurons + network.outputs + 16) * size + TINY
+
+
+def linear_bounds(
+    network: Network,
+    lo: Float[np.ndarray, "*boxes inputs"],
+    hi: Float[np.ndarray, "*boxes inputs"],
+    C: Float[np.ndarray, "rows outputs"],
+    bounds: Bounds | None = None,
+) -> tuple[
+    Float[np.ndarray, "*boxes rows inputs"], Float[np.ndarray, "*boxes rows"],
+    Float[np.ndarray, "*boxes rows inputs"], Float[np.ndarray, "*boxes rows"],
+]:  # fmt: skip
+    """(A, a, B, b) with A x + a <= C f(x) <= B x + b at every point of the boxes (or of the bounds' cells)."""
+    bounds = bounds or preactivation_bounds(network, lo, hi)
+    B, b = linear_upper(network, bounds, C)
+    A, a = linear_upper(network, bounds, -C)
+    return -A, -a, B, b
+
+
+def largest(
+    A: Float[np.ndarray, "*rows inputs"],
+    a: Float[np.ndarray, "*consts"],
+    lo: Float[np.ndarray, "*boxes inputs"],
+    hi: Float[np.ndarray, "*boxes inputs"],
+) -> Float[np.ndarray, "*consts"]:
+    """An upper bound of A x + a over boxes, rounded outward; A is (*boxes, rows, inputs)."""
+    low, high = lo[..., None, :], hi[..., None, :]
+    size = (np.abs(A) * np.maximum(np.abs(low), np.abs(high))).sum(axis=-1) + np.abs(a)
+    total = np.maximum(A * low, A * high).sum(axis=-1) + a
+    return total + gamma(A.shape[-1] + 4) * size + TINY
+
+
+def _check(network: Network, lo: np.ndarray, hi: np.ndarray) -> None:
+    if not (np.isfinite(lo).all() and np.isfinite(hi).all()):
+        raise DomainError("linear relaxations need a finite box; give every input a lower and an upper bound")
+    reach = max(float(np.abs(lo).max(initial=0.0)), float(np.abs(hi).max(initial=0.0)))
+    check_range(network, reach)
+
+
+def _times(c: Float[np.ndarray, "*rows k"], W: Matrix) -> Float[np.ndarray, "*rows n"]:
+    """c W, with W dense or CSR and c of any number of leading axes."""
+    if isinstance(W, np.ndarray):
+        return np.asarray(c @ W)
+    return np.asarray((W.T @ c.reshape(-1, c.shape[-1]).T).T.reshape(*c.shape[:-1], W.shape[1]))
+
+
+def _gated(gate: Gate, z: np.ndarray) -> np.ndarray:
+    return np.asarray(z * np.where(z > 0, gate.active, gate.inactive))
+
+
+def _outputs_of(gate: Gate, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of gate(z) for low <= z <= high: its values at both ends, and 0 where that lies between."""
+    ends = _gated(gate, low), _gated(gate, high)
+    inside = (low < 0) & (high > 0)
+    least = np.where(inside, np.minimum(np.minimum(*ends), 0.0), np.minimum(*ends))
+    most = np.where(inside, np.maximum(np.maximum(*ends), 0.0), np.maximum(*ends))
+    return least - UNIT * 2 * np.abs(least), most + UNIT * 2 * np.abs(most)
+
+
+def _ordered(bounds: Bounds, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """A layer's bounds, those of an empty cell made to be of one point: what follows from them is of no cell."""
+    low = bounds.lower[layer]
+    return low, np.maximum(low, bounds.upper[layer])
+
+
+def _into(network: Network, bounds: Bounds, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the values that come into a layer."""
+    if layer == 0:
+        return bounds.lo, bounds.hi
+    return _outputs_of(network.gates[layer - 1], *_ordered(bounds, layer - 1))
+
+
+def _reach(network: Network, bounds: Bounds, layer: int) -> np.ndarray:
+    """The largest magnitudes of the values that come into a layer."""
+    low, high = _into(network, bounds, layer)
+    return np.maximum(np.abs(low), np.abs(high))
+
+
+def _interval(network: Network, index: int, found: Bounds) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of a layer's pre-activations from those of the values that come in, one by one."""
+    W, b = network.affine[index].W, network.affine[index].b
+    low, high = _into(network, found, index)
+    middle, half = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
+    size = abs(W).T
+    spread = _times(half, size)
+    error = gamma(W.shape[1] + 8) * (_times(np.maximum(np.abs(low), np.abs(high)) * 2, size) + np.abs(b)) + TINY
+    centre = _times(middle, W.T) + b
+    return centre - spread - error, centre + spread + error
+
+
+def _tightened(
+    network: Network, index: int, found: Bounds, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A layer's bounds, made narrower by relaxations for the neurons whose sign is open in some box."""
+    open_ = (low < 0) & (high > 0)
+    if index < len(network.gates):
+        gate = network.gates[index]
+        rows = np.flatnonzero((open_ & (gate.active != gate.inactive)).reshape(-1, low.shape[-1]).any(axis=0))
+    else:
+        rows = np.arange(low.shape[-1])
+    if not len(rows):
+        return low, high
+    C = np.zeros((2 * len(rows), low.shape[-1]))
+    C[np.arange(len(rows)), rows] = 1.0
+    C[len(rows) + np.arange(len(rows)), rows] = -1.0
+    most = largest(*linear_upper(network, found, C, index), found.lo, found.hi)
+    low, high = low.copy(), high.copy()
+    high[..., rows] = np.minimum(high[..., rows], most[..., : len(rows)])
+    low[..., rows] = np.maximum(low[..., rows], -most[..., len(rows) :])
+    return low, high
+
+
+def _through_gates(
+    c: np.ndarray, gate: Gate, low: np.ndarray, high: np.ndarray, tangent: Tangent
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(m, t, size) with c.gate(z) <= m.z + t for low <= z <= high, and the magnitudes that were added up in t."""
+    high = np.maximum(low, high)
+    low, high = low[..., None, :], high[..., None, :]
+    off, on = c * gate.inactive, c * gate.active
+    inside = (low < 0) & (high > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chord = (on * high - off * low) / (high - low)
+    touching = on if tangent == "active" else off if tangent == "inactive" else np.where(high > -low, on, off)
+    m = np.where(inside, np.where(on > off, chord, touching), np.where(high > 0, on, off))
+    m = np.where(inside & (on == off), on, m)
+    at_low = (np.where(low > 0, on, off) - m) * low
+    at_high = (np.where(high > 0, on, off) - m) * high
+    t = np.maximum(at_low, at_high)
+    t = np.where(inside, np.maximum(t, 0.0), t)
+    far = np.maximum(np.abs(low), np.abs(high))
+    size = ((np.abs(on) + np.abs(off) + np.abs(m)) * far).sum(axis=-1)
+    return m, t.sum(axis=-1), size
