@@ -127,6 +127,9 @@ GENERAL_POSITION = float(np.sqrt(UNIT))  # a smallest singular value above this 
 
 # the tightest feasibility tolerance that HiGHS accepts
 LP_TOLERANCE = 1e-10
+PENALTIES = (2.0**14, 2.0**26)  # what missing a row costs, in sizes of the objective: first gently, then near 1/sqrt(u)
+NEAREST = 2.0**10 * LP_TOLERANCE  # relative: what a nearest point may be off, its vertex a solution of some rows
+FARTHEST = 1 / UNIT  # how far a nearest point is looked for: beyond, the point it is to be near to is lost in rounding
 LP_OPTIONS = {"primal_feasibility_tolerance": LP_TOLERANCE, "dual_feasibility_tolerance": LP_TOLERANCE}  # of linprog
 
 
@@ -228,3 +231,11 @@ def rows_error(
     """
     size = np.abs(c) * np.abs(e).sum() + np.abs(A) @ (np.abs(M).sum(axis=1) + np.abs(v))
     return gamma(M.shape[0] + 12) * size + TINY
+
+
+RULE_CHANGE = 0.01  # of a region's depth: how far rounding its rule's numbers for people may move a border
+
+
+def gap_closed(size: float) -> float:
+    """A gap between a value and its bound that is no more than a general solver's tolerance, at values of this size."""
+    return 16 * LP_TOLERANCE * (size + TINY)

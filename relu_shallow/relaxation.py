@@ -12,6 +12,7 @@ Arrays may hold one box, or many along leading axes. A *cell* is the part of a b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,16 @@ from relu_shallow.precision import TINY, UNIT, check_range, gamma
 
 Tangent = Literal["near", "inactive", "active"]
 """Which line touches a concave gate at 0: the nearer one by area (DeepPoly's choice), or always one of its slopes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """{z : |weights (z - centre)| <= radius} in a norm: "1", "2" or "inf"; one for all boxes."""
+
+    norm: Literal["1", "2", "inf"]
+    centre: Float[np.ndarray, " inputs"]
+    weights: Float[np.ndarray, " inputs"]
+    radius: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +72,9 @@ def preactivation_bounds(
     signs: Int8[np.ndarray, "*boxes neurons"] | None = None,
     known: Bounds | None = None,
     first: int = 0,
+    ball: Ball | None = None,
 ) -> Bounds:
-    """Bounds of every pre-activation and output over boxes, or over their cells of the given signs.
+    """Bounds of every pre-activation and output over boxes (their part in a ball), or over their cells of given signs.
 
     `known` are bounds of larger cells: its layers before `first` are taken as they are, the others are never left
     wider than there. Raises DomainError where a box is not finite, ModelError where float64 could overflow.
@@ -74,8 +86,8 @@ def preactivation_bounds(
         low, high = _interval(network, index, found)
         if known is not None:
             low, high = np.maximum(low, known.lower[index]), np.minimum(high, known.upper[index])
-        if index > 0:
-            low, high = _tightened(network, index, found, low, high)
+        if index > 0 or ball is not None:
+            low, high = _tightened(network, index, found, low, high, ball)
         if index < len(network.gates):
             stop = start + network.widths[index]
             if signs is not None:
@@ -85,6 +97,19 @@ def preactivation_bounds(
         found.lower.append(low)
         found.upper.append(high)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """A x + a above combinations of a network's values over a cell, and what each gate did to them on the way.
+
+    A is (*boxes, rows, inputs), a (*boxes, rows); `passes` holds (gate layer, c, m, t) with c.gate(z) <= m.z + sum(t)
+    for every gate layer passed, last one first: arrays (*boxes, rows so far, neurons of the layer).
+    """
+
+    A: Float[np.ndarray, "*lines inputs"]
+    a: Float[np.ndarray, "*line_constants"]
+    passes: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]
 
 
 def linear_upper(
@@ -98,24 +123,44 @@ def linear_upper(
 
     C is (rows, values of that layer), or (*boxes, rows, values); A is (*boxes, rows, inputs).
     """
-    index = index % len(network.affine)
-    c = np.broadcast_to(C, (*bounds.lo.shape[:-1], *C.shape[-2:]))
-    terms = np.zeros(c.shape[:-1])
-    size = np.zeros(c.shape[:-1])
-    for layer in range(index, -1, -1):
+    lines = lines_above(network, bounds, {index % len(network.affine): C}, tangent)
+    return lines.A, lines.a
+
+
+def lines_above(
+    network: Network,
+    bounds: Bounds,
+    combinations: Mapping[int, Float[np.ndarray, "*combinations values"]],
+    tangent: Tangent | Bool[np.ndarray, " all_neurons"] = "near",
+) -> Lines:
+    """Lines above C z_index over a cell for each (index, C), those of the highest index first, C as there.
+
+    `tangent` may also say of each neuron which slope touches at 0: the active one where true.
+    """
+    boxes = bounds.lo.shape[:-1]
+    top = max(combinations)
+    c = np.zeros((*boxes, 0, len(network.affine[top].b)))
+    terms = size = np.zeros((*boxes, 0))
+    passes, offsets = [], np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
+    for layer in range(top, -1, -1):
+        if layer in combinations:
+            C = combinations[layer]
+            c = np.concatenate([c, np.broadcast_to(C, (*boxes, *C.shape[-2:]))], axis=-2)
+            more = np.zeros((*boxes, C.shape[-2]))
+            terms, size = np.concatenate([terms, more], axis=-1), np.concatenate([size, more], axis=-1)
         W, b = network.affine[layer].W, network.affine[layer].b
-        terms = terms + c @ b
-        size = size + np.abs(c) @ np.abs(b)
         reach = _reach(network, bounds, layer)
         slack = gamma(len(b) + 2) * (_times(np.abs(c), abs(W)) @ reach[..., None])[..., 0]
+        terms, size = terms + c @ b + slack, size + np.abs(c) @ np.abs(b) + slack
         c = _times(c, W)
-        terms, size = terms + slack, size + slack
         if layer > 0:
-            c, more, magnitude = _through_gates(
-                c, network.gates[layer - 1], bounds.lower[layer - 1], bounds.upper[layer - 1], tangent
-            )
-            terms, size = terms + more, size + magnitude
-    return c, terms + gamma(8 * (index + 1) + network.neurons + network.outputs + 16) * size + TINY
+            below = layer - 1
+            lean = tangent if isinstance(tangent, str) else tangent[offsets[below] : offsets[below + 1]]
+            m, t, magnitude = _through_gates(c, network.gates[below], bounds.lower[below], bounds.upper[below], lean)
+            passes.append((below, c, m, t))
+            c, terms, size = m, terms + t.sum(axis=-1), size + magnitude
+    rounding = gamma(8 * (top + 1) + network.neurons + network.outputs + 16) * size
+    return Lines(c, terms + rounding + TINY, passes)
 
 
 def linear_bounds(
@@ -146,6 +191,19 @@ def largest(
     size = (np.abs(A) * np.maximum(np.abs(low), np.abs(high))).sum(axis=-1) + np.abs(a)
     total = np.maximum(A * low, A * high).sum(axis=-1) + a
     return total + gamma(A.shape[-1] + 4) * size + TINY
+
+
+def largest_in_ball(
+    A: Float[np.ndarray, "*rows inputs"], a: Float[np.ndarray, "*consts"], ball: Ball
+) -> Float[np.ndarray, "*consts"]:
+    """An upper bound of A z + a over a ball: its value at the centre and the radius times A's dual norm (Hoelder)."""
+    B = np.abs(A / ball.weights)
+    if ball.norm == "inf":
+        steep = B.sum(axis=-1)
+    else:
+        steep = B.max(axis=-1) if ball.norm == "1" else np.sqrt((B * B).sum(axis=-1) + TINY)
+    size = np.abs(A) @ np.abs(ball.centre) + np.abs(a) + steep * ball.radius
+    return np.asarray(A @ ball.centre + a + steep * ball.radius + gamma(2 * A.shape[-1] + 8) * size + TINY)
 
 
 def _check(network: Network, lo: np.ndarray, hi: np.ndarray) -> None:
@@ -207,7 +265,7 @@ def _interval(network: Network, index: int, found: Bounds) -> tuple[np.ndarray, 
 
 
 def _tightened(
-    network: Network, index: int, found: Bounds, low: np.ndarray, high: np.ndarray
+    network: Network, index: int, found: Bounds, low: np.ndarray, high: np.ndarray, ball: Ball | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """A layer's bounds, made narrower by relaxations for the neurons whose sign is open in some box."""
     open_ = (low < 0) & (high > 0)
@@ -221,7 +279,10 @@ def _tightened(
     C = np.zeros((2 * len(rows), low.shape[-1]))
     C[np.arange(len(rows)), rows] = 1.0
     C[len(rows) + np.arange(len(rows)), rows] = -1.0
-    most = largest(*linear_upper(network, found, C, index), found.lo, found.hi)
+    A, a = linear_upper(network, found, C, index)
+    most = largest(A, a, found.lo, found.hi)
+    if ball is not None:
+        most = np.minimum(most, largest_in_ball(A, a, ball))
     low, high = low.copy(), high.copy()
     high[..., rows] = np.minimum(high[..., rows], most[..., : len(rows)])
     low[..., rows] = np.maximum(low[..., rows], -most[..., len(rows) :])
@@ -229,16 +290,18 @@ def _tightened(
 
 
 def _through_gates(
-    c: np.ndarray, gate: Gate, low: np.ndarray, high: np.ndarray, tangent: Tangent
+    c: np.ndarray, gate: Gate, low: np.ndarray, high: np.ndarray, tangent: Tangent | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(m, t, size) with c.gate(z) <= m.z + t for low <= z <= high, and the magnitudes that were added up in t."""
+    """(m, t, size) with c.gate(z) <= m.z + sum(t) for low <= z <= high, and the magnitudes that are added up there."""
     high = np.maximum(low, high)
     low, high = low[..., None, :], high[..., None, :]
     off, on = c * gate.inactive, c * gate.active
     inside = (low < 0) & (high > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         chord = (on * high - off * low) / (high - low)
-    touching = on if tangent == "active" else off if tangent == "inactive" else np.where(high > -low, on, off)
+    if isinstance(tangent, str):
+        tangent = high > -low if tangent == "near" else np.asarray(tangent == "active")
+    touching = np.where(tangent, on, off)
     m = np.where(inside, np.where(on > off, chord, touching), np.where(high > 0, on, off))
     m = np.where(inside & (on == off), on, m)
     at_low = (np.where(low > 0, on, off) - m) * low
@@ -247,4 +310,4 @@ def _through_gates(
     t = np.where(inside, np.maximum(t, 0.0), t)
     far = np.maximum(np.abs(low), np.abs(high))
     size = ((np.abs(on) + np.abs(off) + np.abs(m)) * far).sum(axis=-1)
-    return m, t.sum(axis=-1), size
+    return m, t, size

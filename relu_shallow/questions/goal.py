@@ -1,0 +1,94 @@
+"""What the nearest point must satisfy: one of several conjunctions of linear conditions on the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from relu_shallow.errors import UsageError
+from relu_shallow.network import Network, evaluate
+from relu_shallow.precision import evaluation_error, gamma
+
+Side = Literal["above", "below"]
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """The points where C f(x) + c >= 0, all rows at once."""
+
+    C: Float[np.ndarray, "rows outputs"]
+    c: Float[np.ndarray, " rows"]
+
+
+def classes(network: Network) -> int:
+    """How many classes the outputs stand for: as many as there are, or two where the only one is compared with 0."""
+    return max(network.outputs, 2)
+
+
+def class_of(network: Network, Y: Float[np.ndarray, "rows outputs"], threshold: float = 0.0) -> np.ndarray:
+    """The class of each row of outputs before the head: the largest one, or whether the only one is above `threshold`.
+
+    A tie is of the class that comes first.
+    """
+    return np.argmax(Y, axis=1) if network.outputs > 1 else (Y[:, 0] > threshold).astype(np.int64)
+
+
+def target_class(network: Network, target: int, threshold: float = 0.0) -> Goal:
+    """Where no other class has a larger output than the target (with one output: where it is on the target's side)."""
+    if not 0 <= target < classes(network):
+        raise UsageError(f"class {target} was asked for, but the network has the classes 0 to {classes(network) - 1}")
+    if network.outputs == 1:
+        return past(network, 0, threshold, "above" if target == 1 else "below")
+    others = [k for k in range(network.outputs) if k != target]
+    C = -np.eye(network.outputs)[others]
+    C[:, target] = 1.0
+    return Goal(C, np.zeros(len(others)))
+
+
+def another_class(network: Network, own: int, threshold: float = 0.0) -> tuple[Goal, ...]:
+    """Where some other class has at least the output of the own one: one goal for each other class."""
+    if network.outputs == 1:
+        return (target_class(network, 1 - own, threshold),)
+    goals = []
+    for k in range(network.outputs):
+        if k != own:
+            C = np.zeros((1, network.outputs))
+            C[0, k], C[0, own] = 1.0, -1.0
+            goals.append(Goal(C, np.zeros(1)))
+    return tuple(goals)
+
+
+def past(network: Network, output: int, threshold: float, side: Side) -> Goal:
+    """Where an output, before the head, is at or past a threshold."""
+    if not 0 <= output < network.outputs:
+        raise UsageError(f"output {output} was asked for, but the network has the outputs 0 to {network.outputs - 1}")
+    sign = 1.0 if side == "above" else -1.0
+    C = np.zeros((1, network.outputs))
+    C[0, output] = sign
+    return Goal(C, np.array([-sign * threshold]))
+
+
+def margins(goal: Goal, network: Network, X: Float[np.ndarray, "points inputs"]) -> tuple[np.ndarray, np.ndarray]:
+    """(least of C f + c, a bound on its rounding error) at each point."""
+    Y = evaluate(network, X)
+    values = Y @ goal.C.T + goal.c
+    size = np.abs(goal.C)
+    error = evaluation_error(network, X) @ size.T + gamma(network.outputs + 4) * (np.abs(Y) @ size.T + np.abs(goal.c))
+    lowest = (values - error).argmin(axis=1)
+    rows = np.arange(len(X))
+    return values[rows, lowest], error[rows, lowest]
+
+
+def surely_met(
+    goals: Sequence[Goal], network: Network, X: Float[np.ndarray, "points inputs"]
+) -> Bool[np.ndarray, " points"]:
+    """At which points some goal is met strictly, whatever rounding did to the outputs."""
+    met = np.zeros(len(X), dtype=bool)
+    for goal in goals:
+        value, error = margins(goal, network, X)
+        met |= value > error
+    return met

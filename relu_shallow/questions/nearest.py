@@ -1,0 +1,181 @@
+"""The nearest point at which a network meets a goal: best-first search over cells, from the point outward.
+
+A cell is part of a box with some neurons' signs given. By linear relaxations every one of these signs, and the goal,
+becomes half-spaces of the inputs, and the nearest point of those is a lower bound of the distance, proved by its
+multipliers in exact arithmetic (`distance.proved_distance`). The cell with the least bound is divided by the neuron
+whose relaxation costs most there; where no neuron is left open the half-spaces are the cell itself. What real points
+are found bound the distance from above. Nothing is left out but what is proved empty or farther than such a point: an
+answer of a solver that proves nothing leaves a cell the bound it came with.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from relu_shallow.errors import UsageError
+from relu_shallow.network import Network
+from relu_shallow.precision import FARTHEST, NEAREST, UNIT
+from relu_shallow.questions.approach import Found, approached, made_sure
+from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, parts_of
+from relu_shallow.questions.distance import NORMS, Norm, distance
+from relu_shallow.questions.goal import Goal, margins, surely_met
+from relu_shallow.questions.space import Space
+
+Status = Literal["exact", "bounds", "none"]
+AT_EASE = 10.0  # seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """lower <= the distance to the goal <= upper, both proved; `point` lies at `upper` and surely meets the goal.
+
+    `exact`: the bounds agree to precision.NEAREST. `none`: it is proved that the space holds no such point (both are
+    inf). `bounds`: neither within the time; upper is inf and the point NaN where none was found.
+    """
+
+    lower: float
+    upper: float
+    point: Float[np.ndarray, " n"]
+    status: Status
+    cells: int
+    seconds: float
+
+
+@dataclass(eq=False)
+class _Search:
+    """The state of one search: the heap of open cells by bound, the best point, what could not be divided further."""
+
+    question: Question
+    ends: float
+    aim: float
+    best: Found | None
+    reach: float
+    heap: list[tuple[float, int, Cell]] = field(default_factory=list)
+    stuck: float = np.inf
+    cells: int = 0
+    number: count[int] = field(default_factory=count)
+
+    def look(self, part: Part) -> None:
+        """Bounds a part, tries its relaxed nearest point on the network, and keeps its cell if it may hold a nearer."""
+        self.cells += 1
+        cell = looked_at(self.question, part, self.reach, self.aim)
+        if cell is None:
+            return
+        found = made_sure(self.question, self.question.goals[cell.goal], cell.z, cell.push)
+        if found is not None and (self.best is None or found[0] < self.best[0]):
+            self.best, self.reach = found, min(self.reach, found[0])
+        if self.worth(cell.key):
+            heapq.heappush(self.heap, (cell.key, next(self.number), cell))
+
+    def worth(self, key: float) -> bool:
+        """Whether a cell of this bound may hold a point that is nearer by more than the tolerance."""
+        return self.best is None or key < settled(self.question, self.best[0])
+
+    def run(self) -> None:
+        """Divides cells, the one of the least bound first, until none is worth it or time is up."""
+        while self.heap and self.worth(self.heap[0][0]) and time.perf_counter() < self.ends:
+            _, _, cell = heapq.heappop(self.heap)
+            parts = parts_of(self.question, cell)
+            if not parts:
+                self.stuck = min(self.stuck, cell.key)
+            for part in parts:
+                self.look(part)
+
+    @property
+    def lower(self) -> float:
+        """What every open cell proves together: no point that meets a goal is nearer, within `reach`."""
+        open_ = self.heap[0][0] if self.heap else np.inf
+        nearest = settled(self.question, self.best[0]) if self.best is not None else np.inf
+        return min(open_, self.stuck, nearest)
+
+
+def settled(question: Question, upper: float) -> float:
+    """The lower bound that makes an upper bound exact: less by NEAREST, and by the rounding of the numbers themselves."""
+    grain = 2.0**10 * UNIT * float(np.abs(question.weights * question.x).max(initial=0.0))
+    return max(upper * (1 - NEAREST) - grain, 0.0)
+
+
+def nearest_point(
+    network: Network,
+    x: Float[np.ndarray, " n"],
+    goals: tuple[Goal, ...],
+    space: Space,
+    norm: Norm = "inf",
+    weights: Float[np.ndarray, " n"] | None = None,
+    time_limit: float = AT_EASE,
+) -> Nearest:
+    """The point of the space nearest to x, by |weights * (z - x)|, at which the network meets one of the goals.
+
+    After `time_limit` seconds the bounds reached so far are returned. Raises UsageError for a norm, weights or point
+    that make no sense, DomainError for a space without a bound where the network's numbers would overflow.
+    """
+    started = time.perf_counter()
+    question = _question(network, x, goals, space, norm, weights)
+    if space.surely_holds(question.x) and surely_met(goals, network, question.x[None])[0]:
+        return Nearest(0.0, 0.0, question.x, "exact", 0, time.perf_counter() - started)
+    search, proved = _widening(question, started + time_limit)
+    lower, best = min(search.lower, proved), search.best
+    if best is None and lower == np.inf:
+        return Nearest(np.inf, np.inf, np.full(network.inputs, np.nan), "none", search.cells,
+                       time.perf_counter() - started)  # fmt: skip
+    upper, point = best if best is not None else (float(np.inf), np.full(network.inputs, np.nan))
+    status: Status = "exact" if lower >= settled(question, upper) and best is not None else "bounds"
+    return Nearest(lower, upper, point, status, search.cells, time.perf_counter() - started)
+
+
+def _widening(question: Question, ends: float) -> tuple[_Search, float]:
+    """The search of the whole space or, where that has no end, of balls that grow until one holds a point.
+
+    The second value is a bound on what the search did not look at: inf where it looked at everything.
+    """
+    finite = np.isfinite(question.space.lo).all() and np.isfinite(question.space.hi).all()
+    if finite:
+        corner = np.maximum(np.abs(question.space.lo - question.x), np.abs(question.space.hi - question.x))
+        reach = float(distance(question.norm, question.weights, np.zeros_like(corner), corner))
+        return _searched(question, ends, max(reach, float(np.finfo(float).tiny))), float(np.inf)
+    reach = 1.0 + float(np.abs(question.weights * question.x).max(initial=0.0))
+    cells = 0
+    while True:
+        search = _searched(question, ends, reach)
+        search.cells += cells
+        if search.best is not None:
+            return search, float(np.inf)
+        done = not search.heap and search.stuck == np.inf
+        if not done or reach > FARTHEST or time.perf_counter() > ends:
+            return search, reach
+        cells, reach = search.cells, 8.0 * reach
+
+
+def _searched(question: Question, ends: float, reach: float) -> _Search:
+    """The search within `reach` of x."""
+    best = approached(question, reach)
+    _, errors = zip(*(margins(goal, question.network, question.x[None]) for goal in question.goals), strict=True)
+    aim = 64 * float(np.max(errors))
+    search = _Search(question, ends, aim, best, reach if best is None else min(best[0], reach))
+    none = np.zeros(question.network.neurons, np.int8)
+    start = np.clip(question.x, question.space.lo, question.space.hi)
+    for number in range(len(question.goals)):
+        search.look(Part(number, question.space.lo, question.space.hi, none, 0.0, start, None, 0))
+    search.run()
+    return search
+
+
+def _question(
+    network: Network, x: np.ndarray, goals: tuple[Goal, ...], space: Space, norm: Norm, weights: np.ndarray | None
+) -> Question:
+    if norm not in NORMS:
+        raise UsageError(f"the norm {norm!r} is not one of {', '.join(NORMS)}")
+    x = np.asarray(x, dtype=np.float64)
+    if x.shape != (network.inputs,) or not np.isfinite(x).all():
+        raise UsageError(f"a point of {network.inputs} finite numbers is needed, got shape {x.shape}")
+    w = np.ones(network.inputs) if weights is None else np.asarray(weights, dtype=np.float64)
+    if w.shape != x.shape or not (np.isfinite(w) & (w > 0)).all():
+        raise UsageError(f"weights must be {network.inputs} positive numbers, one for each input")
+    return Question(network, x, goals, space, norm, w)

@@ -1,0 +1,244 @@
+"""One node of the nearest-point search: a cell, what must hold on it as half-spaces of the inputs, and its bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int8
+
+from relu_shallow.network import Network, preactivations
+from relu_shallow.precision import UNIT, gamma
+from relu_shallow.questions.distance import Norm, proved_distance
+from relu_shallow.questions.goal import Goal
+from relu_shallow.questions.least_norm import least_norm
+from relu_shallow.questions.space import Space
+from relu_shallow.relaxation import Ball, Bounds, Lines, lines_above, preactivation_bounds
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """The nearest point of `space` to x, by |weights (z - x)|, at which the network meets a goal."""
+
+    network: Network
+    x: Float[np.ndarray, " n"]
+    goals: tuple[Goal, ...]
+    space: Space
+    norm: Norm
+    weights: Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Part of a box, given by signs of neurons, in which points that meet goal number `goal` are looked for.
+
+    No such point is nearer than `key` (proved). `z` is the relaxed nearest point, `push` a direction in which the goal
+    gets safer there, and `split` what to divide the cell by: ("neuron", index), ("whole", feature) or ("none", 0).
+    """
+
+    goal: int
+    lo: Float[np.ndarray, " n"]
+    hi: Float[np.ndarray, " n"]
+    signs: Int8[np.ndarray, " neurons"]
+    bounds: Bounds
+    key: float
+    z: Float[np.ndarray, " n"]
+    push: Float[np.ndarray, " n"]
+    split: tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A cell that is still to be looked at; `first` is the lowest layer whose bounds may differ from `known`."""
+
+    goal: int
+    lo: Float[np.ndarray, " n"]
+    hi: Float[np.ndarray, " n"]
+    signs: Int8[np.ndarray, " neurons"]
+    key: float
+    z: Float[np.ndarray, " n"]
+    known: Bounds | None
+    first: int
+
+
+def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell | None:
+    """The cell of a part, within `reach` of x; None where it is proved to hold no point that meets the goal.
+
+    `aim` is the surplus the point sought shall have, so that rounding cannot undo it; the bound is without it.
+    """
+    lo, hi = _within(question, part.lo, part.hi, reach)
+    if (lo > hi).any():
+        return None
+    known, first = _still_good(part, lo, hi)
+    ball = Ball(question.norm, question.x, question.weights, reach) if question.norm != "inf" else None
+    bounds = preactivation_bounds(question.network, lo, hi, part.signs, known, first, ball)
+    if bounds.empty:
+        return None
+    lines, owners = _rows_of(question, part, bounds)
+    more, constants = question.space.rows()
+    A, a = np.concatenate([lines.A, more]), np.concatenate([lines.a, constants])
+    lo, hi = _squeezed(lo, hi, A, a, question.space.whole)
+    if (lo > hi).any():
+        return None
+    margin = np.concatenate([np.where(owners < 0, aim, 0.0), _row_rounding(question, len(question.space.b), more)])
+    key, z, y = _bounded(question, lo, hi, A, a, margin, reach)
+    key = max(key, part.key)
+    if key == np.inf or key > reach:
+        return None
+    z = part.z if z is None else z
+    split = _choose(question, bounds, lines, y, z)
+    top = np.flatnonzero(owners < 0)
+    push = lines.A[top].sum(axis=0) if len(top) else np.zeros(len(z))
+    return Cell(part.goal, lo, hi, part.signs, bounds, key, z, push, split)
+
+
+def parts_of(question: Question, cell: Cell) -> list[Part]:
+    """The two parts that a cell is divided into; none where there is nothing left to divide it by."""
+    kind, index = cell.split
+    part = Part(cell.goal, cell.lo, cell.hi, cell.signs, cell.key, cell.z, cell.bounds, 0)
+    if kind == "whole":
+        low, high = cell.hi.copy(), cell.lo.copy()
+        low[index] = np.floor(cell.z[index])
+        high[index] = low[index] + 1.0
+        return [replace(part, hi=low), replace(part, lo=high)]
+    if kind == "none":
+        return []
+    ends = np.cumsum(question.network.widths)
+    layer = int(np.searchsorted(ends, index, side="right"))
+    parts = []
+    for sign in (1, -1):
+        signs = cell.signs.copy()
+        signs[index] = sign
+        parts.append(replace(part, signs=signs, known=_with_sign(cell.bounds, layer, index - ends[layer], sign),
+                             first=layer + 1))  # fmt: skip
+    return parts
+
+
+def _with_sign(bounds: Bounds, layer: int, place: int, sign: int) -> Bounds:
+    """Bounds that take a new sign of one neuron into account, in its own layer only."""
+    lower, upper = list(bounds.lower), list(bounds.upper)
+    if sign > 0:
+        lower[layer] = lower[layer].copy()
+        lower[layer][place] = max(lower[layer][place], 0.0)
+    else:
+        upper[layer] = upper[layer].copy()
+        upper[layer][place] = min(upper[layer][place], 0.0)
+    return Bounds(bounds.lo, bounds.hi, lower, upper)
+
+
+def _within(question: Question, lo: np.ndarray, hi: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """A box's part within `reach` of x feature by feature, rounded outward; whole features in whole numbers."""
+    radius = reach / question.weights * (1 + 4 * UNIT)
+    slack = 4 * UNIT * (np.abs(question.x) + radius)
+    lo, hi = np.maximum(lo, question.x - radius - slack), np.minimum(hi, question.x + radius + slack)
+    whole = question.space.whole
+    return np.where(whole, np.ceil(lo), lo), np.where(whole, np.floor(hi), hi)
+
+
+def _still_good(part: Part, lo: np.ndarray, hi: np.ndarray) -> tuple[Bounds | None, int]:
+    """The bounds to start from, and the first layer to compute again: all, where the box has shrunk by an eighth."""
+    known = part.known
+    if known is None:
+        return None, 0
+    shrunk = (hi - lo < 0.875 * (known.hi - known.lo)).any()
+    return known, 0 if shrunk else part.first
+
+
+def _rows_of(question: Question, part: Part, bounds: Bounds) -> tuple[Lines, np.ndarray]:
+    """Lines above the goal's rows (C f + c) and above s z for each given sign s, and their neurons (-1: the goal)."""
+    network, goal = question.network, question.goals[part.goal]
+    combinations = {len(network.gates): goal.C}
+    owners = [np.full(len(goal.c), -1)]
+    shift = [goal.c]
+    offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
+    for layer in range(len(network.gates) - 1, -1, -1):
+        here = np.flatnonzero(part.signs[offsets[layer] : offsets[layer + 1]])
+        if len(here):
+            C = np.zeros((len(here), network.widths[layer]))
+            C[np.arange(len(here)), here] = part.signs[offsets[layer] + here]
+            combinations[layer] = C
+            owners.append(offsets[layer] + here)
+            shift.append(np.zeros(len(here)))
+    lean = np.concatenate([np.zeros(0, bool), *(z[0] > 0 for z in preactivations(network, part.z[None])[:-1])])
+    near, leaning = lines_above(network, bounds, combinations), lines_above(network, bounds, combinations, lean)
+    owner, constants = np.concatenate(owners), np.concatenate(shift)
+    passes = [
+        (layer, np.concatenate([c, c2]), np.concatenate([m, m2]), np.concatenate([t, t2]))
+        for (layer, c, m, t), (_, c2, m2, t2) in zip(near.passes, leaning.passes, strict=True)
+    ]
+    a = np.concatenate([near.a, leaning.a])
+    shifts = np.concatenate([constants, constants])
+    a = a + shifts + gamma(2) * (np.abs(a) + np.abs(shifts))
+    return Lines(np.concatenate([near.A, leaning.A]), a, passes), np.concatenate([owner, owner])
+
+
+def _squeezed(
+    lo: np.ndarray, hi: np.ndarray, A: np.ndarray, a: np.ndarray, whole: Bool[np.ndarray, " n"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The box, narrowed to where each row by itself can be >= 0 (interval propagation, rounded outward)."""
+    if not len(A):
+        return lo, hi
+    most = np.maximum(A * lo, A * hi)
+    size = np.abs(a) + (np.abs(A) * np.maximum(np.abs(lo), np.abs(hi))).sum(axis=1)
+    total = a + most.sum(axis=1) + gamma(2 * len(lo) + 8) * size
+    others = total[:, None] - most  # A_i z_i >= -others
+    others = others + gamma(4) * (np.abs(total)[:, None] + np.abs(most))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        limit = -others / A
+    limit = np.where(np.isfinite(limit), limit, np.nan)
+    slack = 4 * UNIT * np.abs(limit)
+    low = np.fmax.reduce(np.where(A > 0, limit - slack, np.nan), axis=0, initial=-np.inf)
+    high = np.fmin.reduce(np.where(A < 0, limit + slack, np.nan), axis=0, initial=np.inf)
+    lo, hi = np.maximum(lo, low), np.minimum(hi, high)
+    return np.where(whole, np.ceil(lo), lo), np.where(whole, np.floor(hi), hi)
+
+
+def _row_rounding(question: Question, count: int, rows: np.ndarray) -> np.ndarray:
+    """The surplus with which a point must fit the space's own half-spaces, so that rounding leaves no doubt."""
+    space = question.space
+    size = np.abs(space.A) @ np.abs(question.x) + np.abs(space.b) + np.abs(space.A).sum(axis=1)
+    return np.concatenate([gamma(8 * (len(question.x) + 4)) * size, np.zeros(len(rows) - count)])
+
+
+def _bounded(
+    question: Question, lo: np.ndarray, hi: np.ndarray, A: np.ndarray, a: np.ndarray, margin: np.ndarray, reach: float
+) -> tuple[float, np.ndarray | None, np.ndarray]:
+    """(proved lower bound, relaxed nearest point or None, the rows' multipliers)."""
+    x, w = question.x, question.weights
+    G = A / w * reach
+    length = np.linalg.norm(G, axis=1)
+    length = np.where(length > 0, length, 1.0)
+    low, high = w * (lo - x) / reach, w * (hi - x) / reach
+    found = least_norm(question.norm, low, high, G / length[:, None], -(A @ x + a - margin) / length)
+    if found is None:
+        return 0.0, None, np.zeros(len(a))
+    y = found.dual * reach / length
+    bound = proved_distance(question.norm, w, x, (lo, hi), (A, a), y, found.slope * w)
+    z = np.clip(x + found.u * reach / w, lo, hi)
+    return bound, z, y
+
+
+def _choose(question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: np.ndarray) -> tuple[str, int]:
+    """What to divide by: the whole feature farthest from whole, else the neuron that costs the bound most at z."""
+    whole = question.space.whole
+    away = np.where(whole, np.abs(z - np.rint(z)), 0.0)
+    if away.max(initial=0.0) > np.sqrt(UNIT):
+        return "whole", int(np.argmax(away))
+    network = question.network
+    Z = preactivations(network, z[None])
+    weight = y[: len(lines.a)]
+    weight = weight if weight.any() else np.ones(len(weight))
+    best, chosen = -1.0, ("none", 0)
+    offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
+    for layer, c, m, t in lines.passes:
+        gate, low, high = network.gates[layer], bounds.lower[layer], bounds.upper[layer]
+        open_ = (low < 0) & (high > 0) & (gate.active != gate.inactive)
+        if not open_.any():
+            continue
+        at = np.clip(Z[layer][0], low, high)
+        gap = np.abs(m * at + t - c * (at * np.where(at > 0, gate.active, gate.inactive)))
+        score = np.where(open_, weight[: len(c)] @ gap, -1.0)
+        place = int(np.argmax(score))
+        if score[place] > best:
+            best, chosen = float(score[place]), ("neuron", int(offsets[layer] + place))
+    return chosen
