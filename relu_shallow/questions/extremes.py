@@ -1,0 +1,220 @@
+"""The least and largest value of an output, or of a difference of two, over a domain and on each region of it.
+
+Over a box they are found by branch and bound on the network itself (largest.py). On the whole space a sum s of outputs
+is unbounded above exactly where the same network without biases has a positive value s_0(d) somewhere: gates are
+homogeneous, so s(t d) / t goes to s_0(d); and a region's map can rise for ever only along a d of its own, where
+alpha.d = s_0(d). On a region the value is affine, and a linear program with checked multipliers bounds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
+from relu_shallow.errors import DomainError, UsageError
+from relu_shallow.network import Affine, Network, evaluate
+from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.questions.halfspaces import Cell, exact_cell, exact_map, exact_multipliers, proved_bound, solve
+from relu_shallow.questions.largest import Largest, largest_over_box
+from relu_shallow.questions.listed import Converted, all_listed, cells
+
+Status = Literal["proved", "bounded", "unbounded"]
+RAY_SHARE = 0.25  # of the time: for a ray along which the value goes to infinity
+
+
+@dataclass(frozen=True, eq=False)
+class Extreme:
+    """One end: the value at `point`, and `bound`, which no point of the domain passes; both certified.
+
+    `proved`: the two agree to rounding and a solver's tolerance. `bounded`: the truth lies between them. `unbounded`:
+    `point` is a direction d, and along t d the value goes to infinity like t times `value`; `bound` is infinite.
+    """
+
+    value: float
+    bound: float
+    point: Float[np.ndarray, " inputs"]
+    status: Status
+
+
+@dataclass(frozen=True, eq=False)
+class Extremes:
+    """The least and the largest value of `label` over a domain, before the head."""
+
+    label: str
+    minimum: Extreme
+    maximum: Extreme
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class RegionExtremes:
+    """Least and largest value on each region: at points, and with proved bounds (infinite where none is proved)."""
+
+    region: Int[np.ndarray, " regions"]
+    least: Float[np.ndarray, " regions"]
+    least_bound: Float[np.ndarray, " regions"]
+    least_at: Float[np.ndarray, "regions inputs"]
+    largest: Float[np.ndarray, " regions"]
+    largest_bound: Float[np.ndarray, " regions"]
+    largest_at: Float[np.ndarray, "regions inputs"]
+
+
+def extremes(
+    source: Network | Converted,
+    output: int = 0,
+    *,
+    minus: int | None = None,
+    domain: Domain | None = None,
+    time_limit: float = np.inf,
+    progress: Callable[[int], None] | None = None,
+) -> Extremes:
+    """The extremes of an output, or of it minus another, over a domain (by default the converted one).
+
+    A polytope, or the whole space where no ray shows the value unbounded, needs a complete converted network on it.
+    Raises UsageError for outputs that are none, DomainError for a domain on which nothing can be said.
+    """
+    began = perf_counter()
+    network = source if isinstance(source, Network) else source.network
+    weights, label = weights_of(network, output, minus)
+    own = None if isinstance(source, Network) else fit(source.domain, network.inputs)
+    chosen = fit(domain, network.inputs) if domain is not None else own
+    if chosen is None:
+        raise DomainError("say over which domain the extremes are meant, as Box(-1, 1)")
+    ends = []
+    for sign in (-1.0, 1.0):
+        left = (time_limit - (perf_counter() - began)) / (1.0 if ends else 2.0)
+        if isinstance(chosen, Box):
+            found = _of(largest_over_box(network, chosen.lo, chosen.hi, sign * weights, time_limit=left,
+                                         progress=progress))  # fmt: skip
+        else:
+            regions = source if domain is None and not isinstance(source, Network) else None
+            found = _unbounded_domain(network, regions, chosen, sign * weights, left, progress)
+        ends.append(found)
+    low = replace(ends[0], value=-ends[0].value, bound=-ends[0].bound)
+    return Extremes(label, low, ends[1], perf_counter() - began)
+
+
+def weights_of(network: Network, output: int, minus: int | None) -> tuple[Float[np.ndarray, " outputs"], str]:
+    """(weights of the outputs, what their sum is called)."""
+    for k in (output, *(() if minus is None else (minus,))):
+        if not 0 <= k < network.outputs:
+            raise UsageError(f"there is no output {k}: the network has {network.outputs}, counted from 0")
+    weights = np.zeros(network.outputs)
+    weights[output] = 1.0
+    if minus is None:
+        return weights, network.output_names[output]
+    if minus == output:
+        raise UsageError(f"the difference of output {output} and itself is zero everywhere; name two outputs")
+    weights[minus] = -1.0
+    return weights, f"{network.output_names[output]} - {network.output_names[minus]}"
+
+
+def _of(found: Largest) -> Extreme:
+    return Extreme(found.value, found.bound, found.point, found.status)
+
+
+def _unbounded_domain(
+    network: Network, regions: Converted | None, domain: Domain, weights: np.ndarray, left: float,
+    progress: Callable[[int], None] | None,
+) -> Extreme:  # fmt: skip
+    """The largest value on the whole space or a polytope: a ray, or else the largest over all regions."""
+    if isinstance(domain, WholeSpace):
+        ray = largest_over_box(
+            _without_biases(network), -np.ones(network.inputs), np.ones(network.inputs), weights,
+            time_limit=left * RAY_SHARE, enough=0.0,
+        )  # fmt: skip
+        if ray.value > 0:
+            return Extreme(ray.value, np.inf, ray.point, "unbounded")
+    if regions is None:
+        raise DomainError("this needs a box (--domain box:LO,HI), or a network converted on that very domain: no ray "
+                          "shows the value unbounded")  # fmt: skip
+    if not regions.completeness.complete:
+        raise DomainError("the list of regions is partial, so nothing is known of the rest of the domain; give a box")
+    best = Extreme(-np.inf, -np.inf, np.zeros(network.inputs), "proved")
+    for part in all_listed(regions):
+        for cell in cells(regions, part):
+            value, bound, point = largest_on(cell, weights)
+            best = replace(best, bound=max(best.bound, bound))
+            if contains(domain, point[None])[0] and value > best.value:
+                best = replace(best, value=value, point=point)
+        if progress is not None:
+            progress(len(part.number))
+    value = _surely(network, best.point, weights)
+    tight = best.bound - value <= 64 * (evaluation_slack(network, best.point, weights) + gamma(8) * abs(value))
+    return replace(best, value=value, status="proved" if tight else "bounded")
+
+
+def _without_biases(network: Network) -> Network:
+    return replace(network, affine=tuple(Affine(layer.W, np.zeros_like(layer.b)) for layer in network.affine))
+
+
+def evaluation_slack(network: Network, x: np.ndarray, weights: np.ndarray) -> float:
+    """A bound on the rounding in weights . f(x)."""
+    size = float(np.abs(evaluate(network, x[None])[0]) @ np.abs(weights))
+    return float(evaluation_error(network, x[None])[0] @ np.abs(weights)) * (1 + gamma(8)) + gamma(8) * size
+
+
+def _surely(network: Network, x: np.ndarray, weights: np.ndarray) -> float:
+    return float(evaluate(network, x[None])[0] @ weights) - evaluation_slack(network, x, weights)
+
+
+def largest_on(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[float, float, Float[np.ndarray, " inputs"]]:
+    """(value, proved bound, point) of the largest weights . f on a region; infinite, at the witness, where undecided."""
+    h, c = weights @ cell.alpha, float(weights @ cell.beta)
+    everything = np.arange(len(cell.b))
+    answer, mu = solve(cell, everything, h)
+    if answer.status != "optimal":
+        return float(h @ cell.witness + c), np.inf, cell.witness
+    point = np.clip(answer.point, cell.lo, cell.hi)
+    value = float(h @ point + c)
+    reach = np.where(np.isfinite(cell.hi), np.maximum(np.abs(cell.lo), np.abs(cell.hi)), np.inf)
+    size = np.abs(weights)
+    if np.isfinite(reach).all():
+        unsure = float((size @ cell.alpha_error) @ reach + size @ cell.beta_error)
+        lost = gamma(len(size) + 8) * float((size @ np.abs(cell.alpha)) @ reach + size @ np.abs(cell.beta))
+        return value, proved_bound(cell, everything, mu, h, c, 2 * unsure + lost), point
+    return value, _exact_bound(cell, everything[mu > 0].tolist(), weights), point
+
+
+def _exact_bound(cell: Cell, support: list[int], weights: np.ndarray) -> float:
+    """The bound that a support's exact multipliers prove, rounded up; infinite where they prove none."""
+    rows = exact_cell(cell)
+    if not rows:
+        return np.inf
+    h, c = exact_map(cell, weights)
+    mu = exact_multipliers(rows, h, support)
+    if mu is None:
+        return np.inf
+    bound = c + sum((value * rows[k][-1] for k, value in mu.items()), Fraction(0))
+    return float(np.nextafter(float(bound), np.inf))
+
+
+def region_extremes(
+    converted: Converted,
+    output: int = 0,
+    *,
+    minus: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> RegionExtremes:
+    """The extremes on every listed region, by two linear programs each; `progress` is called with the regions done."""
+    weights, _ = weights_of(converted.network, output, minus)
+    found: list[tuple[float, ...]] = []
+    points: list[tuple[np.ndarray, np.ndarray]] = []
+    for part in all_listed(converted):
+        for cell in cells(converted, part):
+            low, low_bound, low_at = largest_on(cell, -weights)
+            high, high_bound, high_at = largest_on(cell, weights)
+            found.append((-low, -low_bound, high, high_bound))
+            points.append((low_at, high_at))
+            if progress is not None:
+                progress(1)
+    numbers = np.array(found).reshape(len(found), 4).T
+    least_at, largest_at = (np.array([pair[k] for pair in points]) for k in (0, 1))
+    return RegionExtremes(np.arange(len(found)), numbers[0], numbers[1], least_at, numbers[2], numbers[3], largest_at)

@@ -1,0 +1,229 @@
+"""The largest value of a weighted sum of outputs over a box, by branch and bound with certified bounds.
+
+A node is a box with some neurons' signs. Relaxations backwards through the layers bound the sum on many nodes at once
+(relaxation.py); what they leave is put to a linear program with every gate's relaxation (relaxed_program.py), whose multipliers
+prove a bound. With every sign settled both are the network itself, so the search ends. Inputs are bisected where they
+are few and many signs are open, else the neuron is split whose relaxation loses most.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from relu_shallow.network import Network, evaluate, switching
+from relu_shallow.precision import TINY, evaluation_error, gamma, gap_closed
+from relu_shallow.questions.relaxed_program import fits, program_of, solve
+from relu_shallow.relaxation import Bounds, largest, linear_upper, preactivation_bounds
+
+BATCH = 64  # nodes looked at together
+FEW_INPUTS = 6  # up to so many inputs are bisected
+FEW_OPEN = 10  # unless no more signs are open than this
+UNDECIDED = 0.01  # what a triangle's height counts beside the loss at the program's point
+STARTS = 1024  # random points that the search starts from
+Status = Literal["proved", "bounded"]
+
+
+@dataclass(frozen=True, eq=False)
+class Largest:
+    """value <= largest value <= bound, both in exact arithmetic: the sum at `point` is at least `value`.
+
+    `proved`: they differ by no more than rounding and the solver's tolerance do; `bounded`: the time was up before.
+    """
+
+    value: float
+    bound: float
+    point: Float[np.ndarray, " inputs"]
+    status: Status
+    nodes: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """Part of the search: a box, signs, the neurons that were split, bounds of all layers, and the linear function."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+    signs: np.ndarray
+    splits: tuple[int, ...]
+    known: Bounds
+    A: np.ndarray
+    bound: float
+    loss: np.ndarray
+
+
+def largest_over_box(
+    network: Network,
+    lo: Float[np.ndarray, " inputs"],
+    hi: Float[np.ndarray, " inputs"],
+    weights: Float[np.ndarray, " outputs"],
+    *,
+    time_limit: float = np.inf,
+    enough: float = np.inf,
+    progress: Callable[[int], None] | None = None,
+) -> Largest:
+    """The largest value of weights . f(x) over lo <= x <= hi, with the point, before any head.
+
+    Raises DomainError where the box is not finite, ModelError where float64 could overflow on it. The search may end
+    once a value above `enough` is found. `progress` is called with the nodes done.
+    """
+    began = perf_counter()
+    search = _Search(network, np.asarray(weights, np.float64), lo, hi)
+    rng = np.random.default_rng(0)
+    search.try_points(np.concatenate([rng.uniform(lo, hi, (STARTS, len(lo))), 0.5 * lo[None] + 0.5 * hi[None]]))
+    queue: list[tuple[float, int, _Node]] = []
+    settled = -np.inf  # the largest bound of nodes that can be split no further
+    count = 1
+    for node in search.nodes([(lo, hi, np.zeros(network.neurons, np.int8), (), None)]):
+        heapq.heappush(queue, (-node.bound, 0, node))
+    while queue and not search.closed(-queue[0][0]):
+        if perf_counter() - began > time_limit or search.value > enough:
+            break
+        batch = []
+        while queue and len(batch) < BATCH and not search.closed(-queue[0][0]):
+            node = heapq.heappop(queue)[2]
+            parts = search.split(node)
+            if not parts:
+                settled = max(settled, node.bound)
+            batch += parts
+        for number, node in enumerate(search.nodes(batch)):
+            if node.bound > search.value:
+                heapq.heappush(queue, (-node.bound, count + number, node))
+        count += len(batch)
+        if progress is not None:
+            progress(len(batch))
+    bound = max(-queue[0][0] if queue else -np.inf, settled, search.value)
+    return Largest(search.value, bound, search.point, "proved" if search.closed(bound) else "bounded", count)
+
+
+class _Search:
+    """The best point so far, and how nodes are made and split."""
+
+    def __init__(self, network: Network, weights: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> None:
+        self.network, self.weights, self.lo, self.hi = network, weights, lo, hi
+        self.value, self.point = -np.inf, 0.5 * lo + 0.5 * hi
+        self.scale = 0.0
+        self.switches, self.solvable = switching(network), fits(network)
+        self.offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(np.int64)
+
+    def closed(self, bound: float) -> bool:
+        """Whether a bound is so near to the best value that the solver's tolerance may be all between them."""
+        return bound - self.value <= gap_closed(self.scale)
+
+    def try_points(self, X: np.ndarray) -> None:
+        """Keeps the best of some points; the value is what exact arithmetic gives at least."""
+        X = np.clip(X, self.lo, self.hi)
+        Y = evaluate(self.network, X)
+        size = np.abs(Y) @ np.abs(self.weights)
+        error = evaluation_error(self.network, X) @ np.abs(self.weights) + gamma(Y.shape[1] + 4) * size
+        sure = Y @ self.weights - error * (1 + gamma(Y.shape[1] + 4))
+        best = int(np.argmax(sure))
+        self.scale = max(self.scale, float(size[best]))
+        if sure[best] > self.value:
+            self.value, self.point = float(sure[best]), X[best].copy()
+
+    def nodes(self, parts: list) -> list[_Node]:
+        """The parts that may hold a better point, with their bounds; best points on the way are kept."""
+        if not parts:
+            return []
+        lo, hi = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
+        signs = np.stack([part[2] for part in parts])
+        known = None if parts[0][4] is None else _stacked([part[4] for part in parts])
+        bounds = preactivation_bounds(self.network, lo, hi, signs, known)
+        A, a = linear_upper(self.network, bounds, self.weights[None, :])
+        top = largest(A, a, lo, hi)[:, 0]
+        corners = np.where(A[:, 0] > 0, hi, lo)
+        self.try_points(corners)
+        found = []
+        for k in np.flatnonzero((top > self.value) & ~bounds.empty).tolist():
+            own = _one(bounds, k)
+            bound, loss = float(top[k]), np.zeros(0)
+            if parts[k][3] or not self.bisects(own):
+                bound, loss = self._by_program(own, signs[k], bound)
+            if bound > self.value:
+                found.append(_Node(lo[k], hi[k], signs[k], parts[k][3], own, A[k, 0], bound, loss))
+        return found
+
+    def _by_program(self, bounds: Bounds, signs: np.ndarray, bound: float) -> tuple[float, np.ndarray]:
+        """A better bound, -inf where the node is empty, and what each gate's relaxation loses."""
+        if not self.solvable:
+            return bound, np.zeros(0)
+        found = solve(self.network, program_of(self.network, bounds, signs), self.weights)
+        if found is None:
+            return bound, np.zeros(0)
+        self.try_points(found.point[None, :])
+        return min(bound, found.bound), found.loss
+
+    def open(self, bounds: Bounds) -> np.ndarray:
+        """The neurons that may have either sign on a node, and two slopes."""
+        low, high = np.concatenate([np.zeros(0), *bounds.lower[:-1]]), np.concatenate([np.zeros(0), *bounds.upper[:-1]])
+        return np.flatnonzero((low < 0) & (high > 0) & self.switches)
+
+    def bisects(self, bounds: Bounds) -> bool:
+        """Whether a node is split by an input."""
+        return len(bounds.lo) <= FEW_INPUTS and len(self.open(bounds)) > FEW_OPEN
+
+    def split(self, node: _Node) -> list:
+        """The two halves of a node; none where nothing is open and the box is a point or settled."""
+        open_ = self.open(node.known)
+        if not len(open_):
+            return []
+        if self.bisects(node.known):
+            return self._bisected(node)
+        best = int(open_[np.argmax(self._scores(node)[open_])])
+        parts = []
+        for sign in (1, -1):
+            signs = node.signs.copy()
+            signs[best] = sign
+            parts.append((node.lo, node.hi, signs, (*node.splits, best), node.known))
+        return parts
+
+    def _bisected(self, node: _Node) -> list:
+        width = node.hi - node.lo
+        unit = np.where(self.hi > self.lo, self.hi - self.lo, 1.0)
+        steep = np.abs(node.A) * unit
+        axis = int(np.argmax((steep + steep.max() + TINY) * width / unit))
+        middle = 0.5 * node.lo[axis] + 0.5 * node.hi[axis]
+        if not node.lo[axis] < middle < node.hi[axis]:
+            return []
+        left, right = node.hi.copy(), node.lo.copy()
+        left[axis] = right[axis] = middle
+        return [(low, high, node.signs, node.splits, node.known) for low, high in ((node.lo, left), (right, node.hi))]
+
+    def _scores(self, node: _Node) -> Float[np.ndarray, " neurons"]:
+        """What a neuron's relaxation loses: at the program's point, or else its triangle's height, times its weight."""
+        low, high = np.concatenate([np.zeros(0), *node.known.lower[:-1]]), np.concatenate([np.zeros(0), *node.known.upper[:-1]])
+        scores = np.zeros(len(low))
+        c = self.weights
+        for index in range(len(self.network.gates) - 1, -1, -1):
+            gate = self.network.gates[index]
+            start, stop = self.offsets[index], self.offsets[index + 1]
+            down, up = low[start:stop], high[start:stop]
+            c = self.network.affine[index + 1].W.T @ c
+            with np.errstate(divide="ignore", invalid="ignore"):
+                height = np.where((down < 0) & (up > 0), -down * up / (up - down), 0.0)
+                share = np.where((down < 0) & (up > 0), up / (up - down), up > 0)
+            scores[start:stop] = np.abs(c) * (np.abs(gate.active - gate.inactive) * height * UNDECIDED)
+            if len(node.loss):
+                scores[start:stop] += np.abs(c) * node.loss[start:stop]
+            c = c * (gate.inactive + share * (gate.active - gate.inactive))
+        return scores
+
+
+def _stacked(parts: list[Bounds]) -> Bounds:
+    layers = range(len(parts[0].lower))
+    return Bounds(
+        np.stack([part.lo for part in parts]), np.stack([part.hi for part in parts]),
+        [np.stack([part.lower[k] for part in parts]) for k in layers],
+        [np.stack([part.upper[k] for part in parts]) for k in layers],
+    )  # fmt: skip
+
+
+def _one(bounds: Bounds, k: int) -> Bounds:
+    return Bounds(bounds.lo[k], bounds.hi[k], [low[k] for low in bounds.lower], [high[k] for high in bounds.upper])
