@@ -1,0 +1,144 @@
+"""Bounds of derivatives over a box by branch and bound: boxes are bisected, or neurons' signs given, until signs show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from jaxtyping import Float
+
+from relu_shallow.network import Network, activation_patterns, local_maps, switching
+from relu_shallow.questions.gradients import gradient_bounds
+from relu_shallow.questions.relaxed_program import fits, program_of, solve
+from relu_shallow.relaxation import Bounds, preactivation_bounds
+
+SAMPLE = 512  # random points whose slopes show what cannot be proved
+BATCH = 64
+FEW_INPUTS = 6
+MOST = 20_000  # parts looked at
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """lower <= d f_k / d x_j <= upper wherever differentiable in the box; (outputs, inputs).
+
+    `steepest[0, k, j]` is a point of the box where the slope is negative, `steepest[1, k, j]` one where it is positive
+    (NaN where none was met). Bounds are made no tighter than their signs need.
+    """
+
+    lower: Float[np.ndarray, "outputs inputs"]
+    upper: Float[np.ndarray, "outputs inputs"]
+    steepest: Float[np.ndarray, "senses outputs inputs coordinates"]
+
+
+def slopes_over_box(
+    network: Network, lo: Float[np.ndarray, " inputs"], hi: Float[np.ndarray, " inputs"], *, time_limit: float = np.inf
+) -> Slopes:
+    """Derivatives' bounds, split until each sign is proved, a point shows the contrary, or the time is up."""
+    began = perf_counter()
+    rng = np.random.default_rng(0)
+    steepest = _sampled(network, rng.uniform(lo, hi, (SAMPLE, len(lo))))
+    met = np.isfinite(steepest[..., 0])
+    done_low, done_high = np.full(met.shape[1:], np.inf), np.full(met.shape[1:], -np.inf)
+    root = preactivation_bounds(network, lo[None], hi[None])
+    queue = [(_one(root, 0), np.zeros(network.neurons, np.int8))]
+    count = 0
+    while queue:
+        batch, queue = queue[-BATCH:], queue[:-BATCH]
+        low, high = gradient_bounds(network, _stacked([bounds for bounds, _ in batch]))
+        count += len(batch)
+        late = perf_counter() - began > time_limit or count > MOST
+        parts: list[tuple[Bounds, np.ndarray]] = []
+        for place, (bounds, signs) in enumerate(batch):
+            clear = np.stack([high[place] < 0, low[place] > 0]) & ~met
+            if clear.any():  # every point of the part has that slope
+                steepest[clear] = _inside(network, bounds, signs)
+                met |= clear
+            open_ = (~met[0] & (low[place] < 0)) | (~met[1] & (high[place] > 0))
+            halves = [] if late or not open_.any() else _split(network, bounds, signs)
+            if not halves:
+                done_low, done_high = np.minimum(done_low, low[place]), np.maximum(done_high, high[place])
+            parts += halves
+        queue += _bounded(network, parts)
+    # where a part is left unsplit since its signs are settled by points, its bounds count all the same
+    return Slopes(np.where(np.isfinite(done_low), done_low, 0.0), np.where(np.isfinite(done_high), done_high, 0.0), steepest)
+
+
+def _sampled(network: Network, X: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "2 outputs inputs inputs"]:
+    """A point with the least, and one with the largest slope of each sign; NaN where the sign was not met."""
+    slopes = np.stack([local_maps(network, pattern)[-1][0] for pattern in activation_patterns(network, X)])
+    found = np.full((2, *slopes.shape[1:], X.shape[1]), np.nan)
+    for sense, turned in ((0, -slopes), (1, slopes)):
+        best = turned.argmax(axis=0)
+        there = np.take_along_axis(turned, best[None], axis=0)[0] > 0
+        found[sense][there] = X[best[there]]
+    return found
+
+
+def _inside(network: Network, bounds: Bounds, signs: np.ndarray) -> Float[np.ndarray, " inputs"]:
+    """A point of a part, as far inside as a few corners' mean: the box's centre, or between extremes of the outputs."""
+    centre = 0.5 * bounds.lo + 0.5 * bounds.hi
+    if not signs.any() or not fits(network):
+        return centre
+    program = program_of(network, bounds, signs)
+    weights = np.concatenate([np.eye(network.outputs), -np.eye(network.outputs)])
+    points = [found.point for row in weights if (found := solve(network, program, row)) is not None]
+    return np.mean(points, axis=0) if points else centre
+
+
+def _split(network: Network, bounds: Bounds, signs: np.ndarray) -> list[tuple[Bounds, np.ndarray]]:
+    """Two halves with the bounds of the whole; none where nothing is open."""
+    low, high = (np.concatenate([np.zeros(0), *side[:-1]]) for side in (bounds.lower, bounds.upper))
+    open_ = np.flatnonzero((low < 0) & (high > 0) & switching(network))
+    if not len(open_):
+        return []
+    if len(bounds.lo) <= FEW_INPUTS:
+        axis = int(np.argmax(bounds.hi - bounds.lo))
+        middle = 0.5 * bounds.lo[axis] + 0.5 * bounds.hi[axis]
+        if not bounds.lo[axis] < middle < bounds.hi[axis]:
+            return []
+        left, right = bounds.hi.copy(), bounds.lo.copy()
+        left[axis] = right[axis] = middle
+        return [(Bounds(lo, hi, bounds.lower, bounds.upper), signs) for lo, hi in ((bounds.lo, left), (right, bounds.hi))]
+    layer = np.searchsorted(np.cumsum(network.widths), open_, side="right")
+    first = open_[layer == layer.min()]
+    best = int(first[np.argmax(np.minimum(-low[first], high[first]))])
+    halves = []
+    for sign in (1, -1):
+        told = signs.copy()
+        told[best] = sign
+        halves.append((bounds, told))
+    return halves
+
+
+def _bounded(network: Network, parts: list[tuple[Bounds, np.ndarray]]) -> list[tuple[Bounds, np.ndarray]]:
+    """The parts with bounds of their own, those proved empty left out."""
+    if not parts:
+        return []
+    known = _stacked([bounds for bounds, _ in parts])
+    signs = np.stack([told for _, told in parts])
+    bounds = preactivation_bounds(network, known.lo, known.hi, signs, known)
+    kept = [(_one(bounds, place), signs[place]) for place in np.flatnonzero(~bounds.empty).tolist()]
+    return [part for part in kept if not (part[1].any() and _empty(network, *part))]
+
+
+def _empty(network: Network, bounds: Bounds, signs: np.ndarray) -> bool:
+    """Whether a linear program proves that a cell holds no point."""
+    if not fits(network):
+        return False
+    found = solve(network, program_of(network, bounds, signs), np.zeros(network.outputs))
+    return found is not None and found.bound == -np.inf
+
+
+def _stacked(parts: list[Bounds]) -> Bounds:
+    layers = range(len(parts[0].lower))
+    return Bounds(
+        np.stack([part.lo for part in parts]), np.stack([part.hi for part in parts]),
+        [np.stack([part.lower[k] for part in parts]) for k in layers],
+        [np.stack([part.upper[k] for part in parts]) for k in layers],
+    )  # fmt: skip
+
+
+def _one(bounds: Bounds, k: int) -> Bounds:
+    return Bounds(bounds.lo[k], bounds.hi[k], [low[k] for low in bounds.lower], [high[k] for high in bounds.upper])

@@ -1,0 +1,214 @@
+"""In which features each output is monotone over a domain: proved, or refuted by two points that differ in one feature.
+
+Over the regions of a complete, certified list an output never falls with feature j exactly where no alpha_j is
+negative: along a line in direction j it is continuous and piecewise affine with these slopes. A slope within its
+rounding error of zero is settled in rational arithmetic. Without a list, derivatives are bounded over boxes and cells
+(gradients.py) by branch and bound. The largest norms of alpha are the outputs' Lipschitz constants on a convex domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from relu_shallow.checks.exact import affine_step, integers, over_one_denominator, rational
+from relu_shallow.checks.maps import chunks, maps_of
+from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
+from relu_shallow.errors import DomainError
+from relu_shallow.network import Network, dense
+from relu_shallow.precision import gamma
+from relu_shallow.questions.branching import slopes_over_box
+from relu_shallow.questions.halfspaces import cell_of, exact_map
+from relu_shallow.questions.listed import Converted, Listed, all_listed
+
+Status = Literal["proved", "refuted", "undecided"]
+RISING, FALLING = 0, 1
+EXACT = 2000  # slopes within rounding of zero that are settled exactly
+NORMS = ("l1", "l2", "linf")  # of the inputs' distance
+SHORTER = (1.0, 2.0**-4, 2.0**-8, 2.0**-16, 2.0**-24)  # steps tried for a counterexample
+
+
+@dataclass(frozen=True, eq=False)
+class Monotone:
+    """For each output k and feature j: does f_k never fall (rising), never rise (falling) when only x_j grows?
+
+    `status[0, k, j]` is about rising, `status[1, k, j]` about falling; both proved means that the feature has no effect.
+    `pairs[s, k, j]` are two points of the domain, the second with the larger x_j, that refute it (NaN where none does).
+    `slopes` (2, outputs, inputs) are certified bounds of the derivatives. `lipschitz` (outputs, 3) are the constants for
+    distances in L1, L2 and L-infinity, as certified upper bounds; `exact_lipschitz` says that they are reached, to
+    rounding. Where no list of regions is there they come from the bounds of the derivatives.
+    """
+
+    features: tuple[str, ...]
+    outputs: tuple[str, ...]
+    status: np.ndarray
+    pairs: Float[np.ndarray, "senses outputs inputs two inputs"]
+    slopes: Float[np.ndarray, "two outputs inputs"]
+    lipschitz: Float[np.ndarray, "outputs norms"]
+    exact_lipschitz: bool
+
+
+def monotone(
+    source: Network | Converted, *, domain: Domain | None = None, time_limit: float = np.inf
+) -> Monotone:
+    """What is proved about each output and feature over a domain (by default the converted one).
+
+    From a converted network's own domain by its regions; from a network, or on another domain, over a box, where the
+    search may end undecided when the time is up.
+    """
+    network = source if isinstance(source, Network) else source.network
+    if not isinstance(source, Network) and domain is None:
+        return _from_regions(source)
+    chosen = fit(domain, network.inputs) if domain is not None else WholeSpace()
+    if not isinstance(chosen, Box):
+        raise DomainError("without a converted network, this needs a box (Box(-1, 1), --domain box:LO,HI)")
+    return _from_network(network, chosen, time_limit)
+
+
+# --- from regions -----------------------------------------------------------------------------------------------
+
+
+def _from_regions(converted: Converted) -> Monotone:
+    network, known = converted.network, converted.completeness
+    domain = fit(converted.domain, network.inputs)
+    free = domain.hi > domain.lo if isinstance(domain, Box) else np.ones(network.inputs, dtype=bool)
+    shape = (network.outputs, network.inputs)
+    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+    lipschitz = np.zeros((network.outputs, len(NORMS)))
+    violated = np.zeros((2, *shape), dtype=bool)
+    score = np.zeros((2, *shape))
+    best: dict[tuple[int, int, int], tuple[np.ndarray, float]] = {}
+    doubts: list[tuple[Listed, int, int, np.ndarray]] = []
+    for part in _pieces(converted):
+        maps = maps_of(network, part.patterns)
+        alpha, error = maps.output[..., :-1] * free, maps.output_error[..., :-1] * free
+        low, high = np.minimum(low, (alpha - error).min(axis=1)), np.maximum(high, (alpha + error).max(axis=1))
+        lipschitz = np.maximum(lipschitz, _norms(np.abs(alpha) + error).max(axis=1))
+        for sense, slope in ((RISING, -alpha), (FALLING, alpha)):
+            clear = slope > error
+            violated[sense] |= clear.any(axis=1)
+            steep = np.where(clear, slope, 0.0) * np.minimum(part.radii, 1.0)[None, :, None]
+            top = steep.argmax(axis=1)
+            for k, j in np.argwhere(np.take_along_axis(steep, top[:, None], axis=1)[:, 0] > score[sense]).tolist():
+                place = top[k, j]
+                score[sense, k, j] = steep[k, place, j]
+                best[sense, k, j] = part.witnesses[place], float(part.radii[place])
+        unsure = (np.abs(alpha) <= error) & (error > 0)
+        doubts += [(part, k, place, unsure[k, place]) for k, place in np.argwhere(unsure.any(axis=2)).tolist()]
+    settled = _settle(converted, doubts, violated, best)
+    certain = known.complete and known.level == "certified"
+    status = np.where(violated, "refuted", np.where(settled & certain, "proved", "undecided"))
+    status[:, :, ~free] = "proved"
+    pairs = np.full((2, *shape, 2, network.inputs), np.nan)
+    for (sense, k, j), (witness, radius) in best.items():
+        found = counterexample(network, domain, witness, radius, sense, k, j)
+        if found is None:
+            status[sense, k, j] = "undecided"
+        else:
+            pairs[sense, k, j] = found
+    if not certain:
+        low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+        lipschitz = np.full_like(lipschitz, np.inf)
+    return Monotone(network.feature_names, network.output_names, status, pairs, np.stack([low, high]), lipschitz, certain)
+
+
+def _pieces(converted: Converted) -> Iterator[Listed]:
+    """All regions, as many at a time as have maps that fit comfortably."""
+    for part in all_listed(converted):
+        for place in chunks(converted.network, np.arange(len(part.number))):
+            yield Listed(part.number[place], part.patterns[place], part.witnesses[place], part.radii[place])
+
+
+def _norms(size: Float[np.ndarray, "outputs regions inputs"]) -> Float[np.ndarray, "outputs regions norms"]:
+    """The Lipschitz constants of affine maps, rounded up: the dual norms of their slopes."""
+    up = 1 + gamma(size.shape[-1] + 8)
+    return np.stack([size.max(axis=-1), np.sqrt((size**2).sum(axis=-1)) * up, size.sum(axis=-1) * up], axis=-1)
+
+
+def _settle(
+    converted: Converted, doubts: list[tuple[Listed, int, int, np.ndarray]], violated: Bool[np.ndarray, "2 k j"],
+    best: dict[tuple[int, int, int], tuple[np.ndarray, float]],
+) -> Bool[np.ndarray, "2 k j"]:  # fmt: skip
+    """Which (sense, output, feature) have no doubtful slope left; exact slopes of the wrong sign count as violations."""
+    network = converted.network
+    domain = fit(converted.domain, network.inputs)
+    settled = np.ones(violated.shape, dtype=bool)
+    done = 0
+    for part, k, place, unsure in doubts:
+        wanted = unsure & ~(violated[RISING, k] & violated[FALLING, k])
+        if not wanted.any():
+            continue
+        if done == EXACT:
+            settled[:, k, wanted] = False
+            continue
+        done += 1
+        cell = cell_of(network, domain, part.patterns[place], part.witnesses[place])
+        slopes, _ = exact_map(cell, np.eye(network.outputs)[k])
+        for j in np.flatnonzero(wanted).tolist():
+            sense = RISING if slopes[j] < 0 else FALLING
+            if slopes[j] != 0 and not violated[sense, k, j]:
+                violated[sense, k, j] = True
+                best[sense, k, j] = part.witnesses[place], float(part.radii[place])
+    return settled
+
+
+# --- counterexamples --------------------------------------------------------------------------------------------
+
+
+def counterexample(
+    network: Network, domain: Domain, x: Float[np.ndarray, " inputs"], reach: float, sense: int, k: int, j: int
+) -> Float[np.ndarray, "two inputs"] | None:
+    """Two points of the domain around x, up to `reach` away along feature j, that refute it in exact arithmetic.
+
+    Output k falls from the first to the second where rising is asked, and rises where falling is.
+    """
+    wide = reach if np.isfinite(reach) else 1.0 + float(np.abs(x[j]))
+    for part in SHORTER:
+        pair = np.stack([x, x])
+        pair[0, j] -= 0.5 * wide * part
+        pair[1, j] += 0.5 * wide * part
+        if not (pair[1, j] > pair[0, j] and contains(domain, pair).all()):
+            continue
+        rise = exact_value(network, pair[1], k) - exact_value(network, pair[0], k)
+        if (rise < 0) if sense == RISING else (rise > 0):
+            return pair
+    return None
+
+
+def exact_value(network: Network, x: Float[np.ndarray, " inputs"], k: int) -> Fraction:
+    """Output k at a float point, in rational arithmetic."""
+    top, bottom = over_one_denominator(rational(x))
+    value, scale = top[:, None], 0
+    for layer, gate in zip(network.affine, network.gates, strict=False):
+        value, scale = affine_step(dense(layer.W), layer.b, value, scale, (bottom,))
+        slope, power = integers(np.where((value[:, 0] > 0).astype(bool), gate.active, gate.inactive))
+        value, scale = value * slope[:, None], scale + power
+    last = network.affine[-1]
+    value, scale = affine_step(dense(last.W)[k : k + 1], last.b[k : k + 1], value, scale, (bottom,))
+    return Fraction(int(value[0, 0]), bottom * 2**scale)
+
+
+# --- from the network -------------------------------------------------------------------------------------------
+
+
+def _from_network(network: Network, box: Box, time_limit: float) -> Monotone:
+    found = slopes_over_box(network, box.lo, box.hi, time_limit=time_limit)
+    free = box.hi > box.lo
+    low, high = found.lower * free, found.upper * free
+    status = np.where(np.stack([low >= 0, high <= 0]), "proved", "undecided").astype("<U9")
+    pairs = np.full((2, *low.shape, 2, network.inputs), np.nan)
+    for sense, k, j in np.argwhere(status == "undecided").tolist():
+        point = found.steepest[sense, k, j]
+        if np.isfinite(point).all():
+            reach = min(point[j] - box.lo[j], box.hi[j] - point[j])
+            pair = counterexample(network, box, point, float(reach), sense, k, j) if reach > 0 else None
+            if pair is not None:
+                pairs[sense, k, j] = pair
+                status[sense, k, j] = "refuted"
+    lipschitz = _norms(np.maximum(np.abs(low), np.abs(high))[:, None])[:, 0]
+    return Monotone(network.feature_names, network.output_names, status, pairs, np.stack([low, high]), lipschitz, False)
