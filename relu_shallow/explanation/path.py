@@ -36,7 +36,7 @@ from relu_shallow.network import Matrix, Network, dense
 from relu_shallow.precision import gamma
 
 ENTRIES = 1 << 16  # of an array held at once: what stays in the cache is fastest
-ROWS = 256  # but a product of matrices pays only from here on,
+ROWS = 512  # but a product of matrices pays only from here on,
 MOST_ENTRIES = 1 << 22  # where memory allows
 
 LARGE = 128  # sides of a matrix
@@ -215,7 +215,7 @@ def _integrals(
 def _windows(pieces: int, outputs: int, width: int) -> Iterator[tuple[int, int]]:
     """Ranges of pieces, each of which needs one row of so many numbers per output."""
     rows = max(ENTRIES // width, min(ROWS, MOST_ENTRIES // width))
-    step = max(1, rows // outputs)
+    step = max(1, rows // max(outputs, 1))
     for begin in range(0, pieces, step):
         yield begin, min(begin + step, pieces)
 

@@ -1,9 +1,10 @@
 """Exact integrated and expected gradients beside the rules of n steps that people use: error and time.
 
-Every system is given the same network in float64, one thread, the same rows and baselines. *torch* is the rule of n
-steps in a few lines, Gauss-Legendre or midpoint, all steps of a row in one batch; *captum* is its IntegratedGradients
-with its default rule (Gauss-Legendre), where it can be imported. The values that errors are measured against are this
-project's, whose sums are what the output gains (the gap says how nearly) and which the tests compare with rationals.
+Every system is given the same network in float64, one thread, the same rows and baselines; seconds are of CPU time,
+which other work on the machine hardly lengthens. *torch* is the rule of n steps in a few lines, Gauss-Legendre or
+midpoint, all steps of a row in one batch; *captum* is its IntegratedGradients with its default rule (Gauss-Legendre),
+where it can be imported. The values that errors are measured against are this project's, whose sums are what the output
+gains (the gap says how nearly) and which the tests compare with rationals.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def section(quick: bool, rounds: int, say: Callable[[str], None]) -> str:
 
 
 def _table(path: Path, rounds: int, say: Callable[[str], None]) -> str:
-    lines = ["| system | seconds a row | times as long | error | additivity gap |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| system | CPU time a row | times as long | error | additivity gap |", "| --- | --- | --- | --- | --- |"]
     expected = exact(path)  # the first call loads compiled code
     times: dict[str, list[float]] = {name: [] for name in SYSTEMS}
     found: dict[str, np.ndarray] = {}
@@ -135,13 +136,13 @@ def _table(path: Path, rounds: int, say: Callable[[str], None]) -> str:
         for name, values in SYSTEMS.items():
             if name in missing:
                 continue
-            begin = time.perf_counter()
+            begin = time.process_time()
             try:
                 found[name] = values(path)
             except ImportError:
                 missing.add(name)
                 continue
-            times[name].append((time.perf_counter() - begin) / len(path.X))
+            times[name].append((time.process_time() - begin) / len(path.X))
             say(f"  {name}: {times[name][-1]:.4g} s a row")
     ours = statistics.median(times["relu-shallow, exact"])
     for name in SYSTEMS:

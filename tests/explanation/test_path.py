@@ -1,18 +1,20 @@
 """Integrated and expected gradients: their laws, and automatic differentiation along finely divided paths."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import data_path
+from scipy.sparse import csr_array
 from shapley_reference import random_network
 from torch import nn
 
 from relu_shallow.explanation import Background, path
 from relu_shallow.explanation.path import integrated_gradients
 from relu_shallow.load import load_network
-from relu_shallow.network import from_layers
+from relu_shallow.network import Affine, from_layers
 from relu_shallow.precision import evaluation_error
 
 STEPS = 20_000
@@ -177,6 +179,14 @@ def test_neither_threads_nor_how_much_is_held_at_once_change_the_values(monkeypa
     first = integrated_gradients(network, X, Background(B, np.ones(9)), [2, 0], workers=1)
     np.testing.assert_allclose(first, expected, rtol=1e-10, atol=1e-14)
     assert (first == integrated_gradients(network, X, Background(B, np.ones(9)), [2, 0], workers=3)).all()
+
+
+def test_sparse_weights_give_what_dense_ones_give():
+    network = random_network(6, (6, 20, 20, 20, 3))
+    sparse = replace(network, affine=tuple(Affine(csr_array(layer.W), layer.b) for layer in network.affine))
+    X, B = np.random.default_rng(0).normal(size=(2, 9, 6))
+    phi, same = (integrated_gradients(each, X, Background(B, np.ones(9)), [2, 0]) for each in (network, sparse))
+    np.testing.assert_allclose(same, phi, atol=1e-13)
 
 
 def test_outputs_are_given_in_the_order_asked_for():

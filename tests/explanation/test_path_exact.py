@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from networks import NAMED
+from scipy.sparse import csr_array
 
 from relu_shallow.explanation import Background
 from relu_shallow.explanation.path import integrated_gradients
@@ -109,10 +110,16 @@ def test_a_neuron_that_is_zero_along_a_stretch_counts_as_inactive():
     assert phi.tolist() == [[[-3.0, 3.0]]]
 
 
-def test_a_zero_that_rounding_hides_counts_as_zero():
+@pytest.mark.parametrize("kind", [np.asarray, csr_array], ids=["dense", "sparse"])
+def test_a_zero_that_rounding_hides_counts_as_zero(kind):
     """0.1 + 0.2 - 0.3 is 2.8e-17 for a computer; a neuron of it would be active on one side of the origin."""
     weights = np.array([[0.1, 0.2, -0.3], [-0.1, -0.2, 0.3]])
     assert (weights @ np.ones(3) != 0).any()
-    network = from_layers([(weights, np.zeros(2)), (np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
+    affine = (
+        Affine(kind(weights), np.zeros(2)),
+        Affine(kind(np.eye(2)), np.zeros(2)),
+        Affine(np.ones((1, 2)), np.zeros(1)),
+    )
+    network = Network(affine, (Gate.relu(2), Gate.relu(2)))
     X = np.array([[1.0, 1.0, 1.0], [-2.0, -2.0, -2.0], [0.7, 0.7, 0.7]])
     assert not integrated_gradients(network, X, Background(np.zeros((1, 3)), np.ones(1)), [0]).any()
