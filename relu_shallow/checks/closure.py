@@ -12,6 +12,9 @@ real region, then there, with the same layers below, row j is a multiple c of ro
 inactive where k has flipped: c is not positive, so j is inactive just beyond the facet as well. By induction over the
 layers, the region behind is that pattern. Every listed region is proved real in the same run; where only a sample is
 looked at, regions on which a neuron is zero go to exact arithmetic instead, which works out what lies behind.
+
+Where nothing depends on an input, every region is a product with that input's whole range, and so are its facets inside
+the domain: they are looked at in the other inputs.
 """
 
 from __future__ import annotations
@@ -50,8 +53,8 @@ from relu_shallow.checks.facets import (
     settle_regions,
 )
 from relu_shallow.checks.lookup import hash_table, region_hashes
-from relu_shallow.domain import Box, Domain, WholeSpace
-from relu_shallow.network import dense, stacked, switching
+from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
+from relu_shallow.network import Network, dense, stacked, switching
 from relu_shallow.precision import TINY, gamma, sum_rounding
 from relu_shallow.regions.partition import pack, unpack
 
@@ -99,7 +102,7 @@ def check_closure(
     """
     found = Closure()
     alone = facets_too and (len(regions) < table.regions if alone is None else alone)
-    if not table.network.neurons or not free_inputs(domain, table.network.inputs).any():
+    if not table.network.neurons or not varying_inputs(table.network, domain).any():
         _without_facets(table, domain, regions, found)
         return found
     cells = lay_out_cells(table, domain)
@@ -139,10 +142,18 @@ class Cells:
     steps: int
 
 
+def varying_inputs(network: Network, domain: Domain) -> Bool[np.ndarray, " inputs"]:
+    """Which inputs matter to where regions end: free ones that the first layer, or a row of a polytope, reads."""
+    read = dense(network.affine[0].W).any(axis=0)
+    if isinstance(domain, Polytope):
+        read = read | domain.A.any(axis=0)
+    return np.asarray(free_inputs(domain, network.inputs) & read)
+
+
 def lay_out_cells(table: Listing, domain: Domain) -> Cells:
-    """The hash table of the listed patterns, the domain's width on its free inputs, and the size of a rounding."""
+    """The hash table of the listed patterns, the domain's width on the inputs that vary, and the size of a rounding."""
     network = table.network
-    free = np.flatnonzero(free_inputs(domain, network.inputs))
+    free = np.flatnonzero(varying_inputs(network, domain))
     rng = np.random.default_rng(0)  # any keys will do: where hashes agree, the patterns themselves are compared
     keys = rng.integers(0, 2**64, network.neurons, dtype=np.uint64)
     hashes = region_hashes(table.bits, keys)
@@ -219,9 +230,8 @@ def exact_cell(cells: Cells, region: int, x: Point) -> ExactCell:
     table, domain = cells.table, cells.domain
     pattern = unpack(table.bits[region : region + 1], table.network.neurons)[0]
     free = cells.free.tolist()
-    fixed: dict[int, Fraction] = {}
-    if isinstance(domain, Box):
-        fixed = {i: Fraction(float(domain.lo[i])) for i in range(table.network.inputs) if i not in free}
+    held = domain.lo if isinstance(domain, Box) else np.zeros(table.network.inputs)
+    fixed = {i: Fraction(float(held[i])) for i in range(table.network.inputs) if i not in free}
     return ExactCell(region, pattern, x, fixed, exact_rows(table.network, pattern, fixed), exact_walls(domain, free))
 
 

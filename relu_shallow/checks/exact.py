@@ -136,7 +136,7 @@ def exact_rows(network: Network, pattern: Bool[np.ndarray, " neurons"], fixed: d
 
 
 def exact_walls(domain: Domain, free: Sequence[int]) -> list[Row]:
-    """The domain's rows on its free inputs, each positive inside."""
+    """The domain's rows on the inputs that vary, each positive inside."""
     if isinstance(domain, WholeSpace):
         return []
     if isinstance(domain, Box):
@@ -148,7 +148,7 @@ def exact_walls(domain: Domain, free: Sequence[int]) -> list[Row]:
                 rows.append(row)
         return rows
     both, _ = integers(np.column_stack([-domain.A, domain.b]))
-    return [row for row in both.tolist() if any(row[:-1])]
+    return [[*(row[i] for i in free), row[-1]] for row in both.tolist() if any(row[:-1])]
 
 
 def affine_step(

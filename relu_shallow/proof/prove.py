@@ -42,7 +42,7 @@ def with_proof(shallow: ShallowNetwork, progress: Callable[[int], None] | None =
     if not shallow.completeness.complete or len(shallow.tables) != 1:
         raise OutputError("only a complete list in one table can be proved complete")
     network, domain = shallow.network, fit(shallow.domain, shallow.network.inputs)
-    charts = charts_of(network, domain)
+    charts = charts_of(network, domain, every_input=True)  # as the checker makes them
     kept: dict[str, np.ndarray] = {}
     if not isinstance(domain, Box):
         kept = {"proof.center": charts[0].v, "proof.scale": charts[0].M.diagonal().copy()}

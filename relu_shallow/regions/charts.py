@@ -6,14 +6,18 @@ charts: the box |x_i| <= R, and for every input and sign the part beyond it, x_i
 [0, 1], u_j in [-1, 1]; there (x', x0) = (+-R, u_j R, t), so every pre-activation, with biases multiplying x0, stays
 affine and the region keeps its pattern. A polytope is looked for in the same charts, around a box that about holds it;
 its rows A x <= c become c x0 - A x' >= 0.
+
+An input on which neither the first layer nor a row of the domain depends takes no coordinate: the search holds it at
+the middle of its bounds, or at 0. All regions are products of what it finds and of those inputs' whole ranges, so
+patterns, rows and maps are those of a search over all inputs, and a witness found there is one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.errors import DomainError
@@ -23,7 +27,12 @@ from relu_shallow.precision import LP_OPTIONS, rows_error
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """(x', x0) = (M y + v, e . (y, 1)) for y in [-1, 1]^d, and further rows A y + b >= 0, each to within its error."""
+    """(x', x0) = (M y + v, e . (y, 1)) for y in [-1, 1]^d, and further rows A y + b >= 0, each to within its error.
+
+    `room` is the smallest half-width of the inputs held though the domain leaves them free; infinite without bounds. A
+    ball fits into a product of a cell and intervals where it fits into the cell and into each interval, so a region's
+    inscribed radius is the smaller of its cell's and `room`.
+    """
 
     M: Float[np.ndarray, "n d"]
     v: Float[np.ndarray, " n"]
@@ -31,6 +40,7 @@ class Chart:
     A: Float[np.ndarray, "rows d"]
     b: Float[np.ndarray, " rows"]
     error: Float[np.ndarray, " rows"]
+    room: float = float("inf")
 
     @property
     def dimension(self) -> int:
@@ -49,30 +59,53 @@ class Chart:
         return (np.einsum("pk,nk->pn", Y, self.M) + self.v) / t[:, None]
 
 
-def charts_of(network: Network, domain: Domain) -> tuple[Chart, ...]:
-    """The charts that cover a domain (fitted to the network's inputs); some may not meet it."""
+def charts_of(network: Network, domain: Domain, *, every_input: bool = False) -> tuple[Chart, ...]:
+    """The charts that cover a domain (fitted to the network's inputs); some may not meet it.
+
+    Inputs on which nothing depends take no coordinate, unless `every_input` is to.
+    """
     n = network.inputs
-    if isinstance(domain, WholeSpace):
-        radius = natural_radius(network)
-        return _cover(np.zeros(n), np.full(n, radius), np.zeros((0, n)), np.zeros(0))
+    searched = np.ones(n, dtype=bool) if every_input else searched_inputs(network, domain)
     if isinstance(domain, Box):
-        return (box_chart(domain),)
-    told = (domain.A != 0).any(axis=1)
-    if (domain.b[~told] < 0).any():
-        raise DomainError("the polytope is empty: it has a row 0.x <= b with negative b")
-    size = np.abs(domain.A[told]).max(axis=1)
-    A, c = domain.A[told] / size[:, None], domain.b[told] / size
-    return _cover(*_whereabouts(A, c, natural_radius(network)), A, c)
+        return (box_chart(domain, searched),)
+    radius, d = natural_radius(network), int(searched.sum())
+    if isinstance(domain, WholeSpace):
+        charts = _cover(np.zeros(d), np.full(d, radius), np.zeros((0, d)), np.zeros(0))
+    else:
+        told = (domain.A != 0).any(axis=1)
+        if (domain.b[~told] < 0).any():
+            raise DomainError("the polytope is empty: it has a row 0.x <= b with negative b")
+        rows = domain.A[told][:, searched]
+        size = np.abs(rows).max(axis=1, initial=0.0)
+        A, c = rows / size[:, None], domain.b[told] / size
+        charts = _cover(*_whereabouts(A, c, radius), A, c)
+    return charts if d == n else tuple(_with_zeros(chart, searched) for chart in charts)
 
 
-def box_chart(box: Box) -> Chart:
-    """The chart of a box; inputs with equal bounds are fixed and take no coordinate."""
-    free = np.flatnonzero(box.hi > box.lo)
-    middle = 0.5 * box.lo + 0.5 * box.hi
-    middle[box.hi == box.lo] = box.lo[box.hi == box.lo]
+def searched_inputs(network: Network, domain: Domain) -> Bool[np.ndarray, " n"]:
+    """Which inputs a search must vary: those that the domain leaves free, but for those on which nothing depends.
+
+    An input of a box whose middle rounds to a bound is varied all the same, so that what holds the others is inside.
+    """
+    used = dense(network.affine[0].W).any(axis=0)
+    if isinstance(domain, Box):
+        middle = 0.5 * domain.lo + 0.5 * domain.hi
+        held = (domain.lo < middle) & (middle < domain.hi) & ~used
+        return np.asarray((domain.hi > domain.lo) & ~held)
+    return np.asarray(used if isinstance(domain, WholeSpace) else used | domain.A.any(axis=0))
+
+
+def box_chart(box: Box, searched: Bool[np.ndarray, " n"] | None = None) -> Chart:
+    """The chart of a box; inputs with equal bounds, and those not `searched`, are fixed and take no coordinate."""
+    wide = box.hi > box.lo
+    varied = wide if searched is None else wide & searched
+    free = np.flatnonzero(varied)
+    middle = np.where(wide, 0.5 * box.lo + 0.5 * box.hi, box.lo)
+    half = 0.5 * box.hi - 0.5 * box.lo
     M = np.zeros((len(box.lo), len(free)))
-    M[free, np.arange(len(free))] = 0.5 * box.hi[free] - 0.5 * box.lo[free]
-    return Chart(M, middle, _constant(len(free)), np.zeros((0, len(free))), np.zeros(0), np.zeros(0))
+    M[free, np.arange(len(free))] = half[free]
+    room = float(half[wide & ~varied].min(initial=np.inf))
+    return Chart(M, middle, _constant(len(free)), np.zeros((0, len(free))), np.zeros(0), np.zeros(0), room)
 
 
 def input_chart(n: int) -> Chart:
@@ -122,6 +155,13 @@ def _with_rows(M: np.ndarray, v: np.ndarray, e: np.ndarray, A: np.ndarray, c: np
     norms[norms == 0] = 1.0
     error = rows_error(A, c, M, v, e) / norms
     return Chart(M, v, e, rows / norms[:, None], constants / norms, error)
+
+
+def _with_zeros(chart: Chart, searched: Bool[np.ndarray, " n"]) -> Chart:
+    """The same chart in a space with further inputs, which are 0 all over it."""
+    M, v = np.zeros((len(searched), chart.dimension)), np.zeros(len(searched))
+    M[searched], v[searched] = chart.M, chart.v
+    return replace(chart, M=M, v=v)
 
 
 def _whereabouts(A: np.ndarray, c: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 from relu_shallow.domain import Box, Domain, Polytope
 from relu_shallow.lp.exact import Vertex, deepest_point, feasible, maximum, values, vertex_of
 from relu_shallow.network import Affine, Network, dense
-from relu_shallow.regions.charts import Chart
+from relu_shallow.regions.charts import Chart, searched_inputs
 from relu_shallow.regions.sparse_integers import SparseIntegers, some_columns
 from relu_shallow.regions.weights import canonical, is_sparse
 
@@ -50,7 +50,7 @@ def integers(values: np.ndarray) -> tuple[np.ndarray, int]:
 
 def lay_out_exactly(network: Network, domain: Domain, chart: Chart) -> ExactProblem:
     """The integer form of a network on a chart."""
-    M, v, e = _exact_chart(domain, chart)
+    M, v, e = _exact_chart(domain, chart, searched_inputs(network, domain))
     n, d = M.shape
     everything = [*M.ravel(), *v, *e]
     scale = int(np.lcm.reduce(np.array([f.denominator for f in everything], dtype=object)))
@@ -81,12 +81,14 @@ def _exact_layer(layer: Affine) -> tuple[np.ndarray | SparseIntegers, np.ndarray
     return both[:, :-1], both[:, -1], scale
 
 
-def _exact_chart(domain: Domain, chart: Chart) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _exact_chart(
+    domain: Domain, chart: Chart, searched: Bool[np.ndarray, " inputs"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The chart's map in rationals; a box's own centre and half-widths are not rounded."""
     fractions = np.vectorize(lambda x: Fraction(float(x)), otypes=[object])
     M, v, e = fractions(chart.M), fractions(chart.v), fractions(chart.e)
     if isinstance(domain, Box):
-        for column, axis in enumerate(np.flatnonzero(domain.hi > domain.lo)):
+        for column, axis in enumerate(np.flatnonzero(searched)):
             low, high = Fraction(float(domain.lo[axis])), Fraction(float(domain.hi[axis]))
             M[axis, column], v[axis] = (high - low) / 2, (high + low) / 2
     return M, v, e

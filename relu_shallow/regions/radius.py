@@ -16,7 +16,7 @@ from relu_shallow.lp.exact import deepest_point
 from relu_shallow.network import Network, dense, switching
 from relu_shallow.precision import search_limits
 from relu_shallow.regions.ball import ball_radii
-from relu_shallow.regions.charts import input_chart
+from relu_shallow.regions.charts import input_chart, searched_inputs
 from relu_shallow.regions.exact import ExactProblem, cell_rows, lay_out_exactly
 from relu_shallow.regions.partition import unpack
 from relu_shallow.regions.weights import weights_of
@@ -38,12 +38,15 @@ def inscribed_radii(
 
     In a region too thin for floats it is that of the ball around its witness (`exact`, by pattern, or the float one).
     """
-    rows = domain.A if isinstance(domain, Polytope) else np.zeros((0, network.inputs))
+    searched = searched_inputs(network, domain)  # along the others, which are unbounded, a ball has room
+    d = int(searched.sum())
+    rows = domain.A[:, searched] if isinstance(domain, Polytope) else np.zeros((0, d))
     constants = domain.b if isinstance(domain, Polytope) else np.zeros(0)
-    limits = search_limits(network, network.inputs, 2 * network.inputs + 2)
+    limits = search_limits(network, d, 2 * d + 2)
     first = network.affine[0]
-    columns = np.ascontiguousarray(np.concatenate([dense(first.W), first.b[:, None]], axis=1).T)
-    radii = ball_radii(columns, weights_of(network), bits, witnesses, -rows, constants, limits, GROWTH, WIDENINGS)
+    columns = np.ascontiguousarray(np.concatenate([dense(first.W)[:, searched], first.b[:, None]], axis=1).T)
+    radii = ball_radii(columns, weights_of(network), bits, np.ascontiguousarray(witnesses[:, searched]), -rows,
+                       constants, limits, GROWTH, WIDENINGS)  # fmt: skip
     thin = np.flatnonzero(~(radii > 0))
     if len(thin):
         problem = lay_out_exactly(network, domain, input_chart(network.inputs))

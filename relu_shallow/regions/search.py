@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from relu_shallow.domain import Domain, WholeSpace, fit
+from relu_shallow.domain import Box, Domain, fit
 from relu_shallow.errors import DomainError, ModelError
 from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.kernel import LPS, PIVOTS
@@ -196,15 +196,14 @@ def first_of_each(parts: Sequence[Batch]) -> Batch:
 
 
 def single_region(search: Search) -> Partition:
-    """The one region of a search without roots: a network without neurons, or a domain that is a single point."""
+    """The one region of a search without roots: nothing depends on the inputs, or the domain is a single point."""
     from relu_shallow.regions.radius import largest_ball
 
     network, domain = search.network, search.domain
     chart = charts_of(network, domain)[0]
-    if chart.dimension == 0 and not isinstance(domain, WholeSpace):
-        center, radius = chart.v, 0.0
-    else:
-        center, radius = largest_ball(domain, network.inputs)
+    center, radius = largest_ball(domain, network.inputs)
+    if isinstance(domain, Box):
+        center = chart.v
     pattern = np.zeros(0, dtype=bool)
     if network.neurons:
         pattern = exact_pattern(lay_out_exactly(network, domain, chart), center)

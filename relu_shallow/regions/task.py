@@ -276,7 +276,7 @@ def _run_kernel(
         problem.limits,
     )  # fmt: skip
     batch = Batch(pack(flags[:found].view(np.bool_)), problem.source.to_input(points[:found]),
-                  radii[:found] * problem.ball_unit, {})  # fmt: skip
+                  np.minimum(radii[:found] * problem.ball_unit, problem.source.room), {})  # fmt: skip
     frontier = [
         Node(int(lengths[i]), (_path if status == HALTED and i == 0 else _active)(front_flags, lengths[i]),
              front_points[i].copy(), front_basis[i].copy())
@@ -351,4 +351,4 @@ def ball_radius(problem: Problem, node: Node, point: np.ndarray) -> float:
             continue  # constant in this chart
         a = np.array([float(Fraction(int(v), largest)) for v in row])
         nearest = min(nearest, (a[:-1] @ point + a[-1]) / np.linalg.norm(a[:-1] * inverse))
-    return max(float(nearest), 0.0) * problem.ball_unit
+    return min(max(float(nearest), 0.0) * problem.ball_unit, problem.source.room)
