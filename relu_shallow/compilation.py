@@ -15,6 +15,7 @@ from relu_shallow.checks.exact import witness_of
 from relu_shallow.checks.files import neighbours_listed, sample_of
 from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.network import from_layers
+from relu_shallow.questions.least_norm import least_norm
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.stored import StoredNetwork
@@ -47,6 +48,13 @@ def ensure_check_compiled(shallow: ShallowNetwork | StoredNetwork, announce: Cal
             if table.network.neurons and free_inputs(domain, table.network.inputs).any():
                 cells = lay_out_cells(table, domain)
                 states_of(cells, exact_cell(cells, 0, witness_of(table, 0)), Closure())
+
+
+def ensure_nearest_compiled(announce: Callable[[str], None]) -> None:
+    """Compiles the linear programs of nearest points, or loads them; `announce` is told when it is a compilation."""
+    with _told(announce, "compiling the simplex for this machine, once; this takes about 10 s"):
+        one = np.ones(1)
+        least_norm("inf", -one, one, np.ones((1, 1)), 0.5 * one)
 
 
 def _one_region(stored: StoredNetwork) -> tuple[Table, ...]:

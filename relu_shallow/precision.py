@@ -130,6 +130,7 @@ LP_TOLERANCE = 1e-10
 PENALTIES = (2.0**14, 2.0**26)  # what missing a row costs, in sizes of the objective: first gently, then near 1/sqrt(u)
 NEAREST = 2.0**10 * LP_TOLERANCE  # relative: what a nearest point may be off, its vertex a solution of some rows
 FARTHEST = 1 / UNIT  # how far a nearest point is looked for: beyond, the point it is to be near to is lost in rounding
+ROOM = 1 + 2.0**-16  # a search box's size, in radii: with room for the solver where the nearest point is at the end
 LP_OPTIONS = {"primal_feasibility_tolerance": LP_TOLERANCE, "dual_feasibility_tolerance": LP_TOLERANCE}  # of linprog
 
 
@@ -149,6 +150,12 @@ def search_limits(
     most = 50 * (dimension + network.neurons + first_rows) + 1000
     return np.array([flattest, price, 40, most, 12, gamma(4 * dimension + 20), 16.0, sum_rounding(network), dimension,
                      64 * UNIT, np.sqrt(UNIT), 2.0**16 * UNIT, float(certify)])  # fmt: skip
+
+
+def climb_limits(dimension: int, rows: int) -> Float[np.ndarray, " limits"]:
+    """The numbers of `lp/kernel.py: climb` for a program of its own, as in `search_limits`; what is found is checked."""
+    most = 50 * (dimension + rows) + 1000
+    return np.array([256 * UNIT, 16 * UNIT, 40, most, 12, 0.0, 0.0, 0.0, dimension, 64 * UNIT, np.sqrt(UNIT)])
 
 
 def local_rows_error(
@@ -236,6 +243,30 @@ def rows_error(
 RULE_CHANGE = 0.01  # of a region's depth: how far rounding its rule's numbers for people may move a border
 
 
-def gap_closed(size: float) -> float:
-    """A gap between a value and its bound that is no more than a general solver's tolerance, at values of this size."""
-    return 16 * LP_TOLERANCE * (size + TINY)
+def gap_closed(size: float, error: float) -> float:
+    """A gap that may be all a solver's tolerance, at values of this size, and the rounding error of a value."""
+    return 16 * LP_TOLERANCE * size + 64 * error + 64 * TINY
+
+
+def shapley_error(
+    network: Network,
+    X: Float[np.ndarray, "rows inputs"],
+    B: Float[np.ndarray, "points inputs"],
+    outputs: list[int],
+    terms: int,
+) -> Float[np.ndarray, "rows outputs"]:
+    """A bound on the rounding in a row's Shapley values against B, and in bounds on them, of `terms` summed hybrids.
+
+    Every number on the way is a sum of products whose magnitudes |W|, the steepest slopes and |b| + |x - b| dominate,
+    also where neurons are put into one another or replaced by their relaxations; K roundings lie between the inputs
+    and an output, twice as many where differences of hybrids are taken. A Shapley value weighs outputs by 2 in all.
+    """
+    size = np.abs(X) + 2 * np.abs(B).max(axis=0)
+    roundings = 2 * network.inputs + 4
+    for index, layer in enumerate(network.affine):
+        size = (abs(layer.W) @ size.T).T + np.abs(layer.b)
+        roundings += layer.W.shape[1] + 6
+        if index < len(network.gates):
+            gate = network.gates[index]
+            size = size * np.maximum(np.abs(gate.active), np.abs(gate.inactive))
+    return 2 * (gamma(4 * roundings) + gamma(terms + network.inputs)) * size[:, outputs]

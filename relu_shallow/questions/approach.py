@@ -6,11 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.network import activation_patterns, local_maps
-from relu_shallow.precision import TINY
-from relu_shallow.questions.nearest_cell import Question
 from relu_shallow.questions.distance import distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
 from relu_shallow.questions.least_norm import least_norm
+from relu_shallow.questions.nearest_cell import Question
 
 Found = tuple[float, Float[np.ndarray, " n"]]
 ROUNDS, HALVINGS, PUSHES, SPREAD = 12, 12, 40, 512
@@ -75,7 +74,8 @@ def _local_step(question: Question, goal: Goal, z: np.ndarray, reach: float) -> 
     rows, right = np.concatenate([A, more]), np.concatenate([a, constants])
     x, w = question.x, question.weights
     G = rows / w * reach
-    length = np.maximum(np.linalg.norm(G, axis=1), TINY)
+    length = np.linalg.norm(G, axis=1)
+    length = np.where(length > 0, length, 1.0)
     low = np.maximum(w * (question.space.lo - x) / reach, -1.0)
     high = np.minimum(w * (question.space.hi - x) / reach, 1.0)
     if (low > high).any():
@@ -90,7 +90,8 @@ def drawn_in(question: Question, goal: Goal, point: np.ndarray) -> Found:
     free = question.space.free | (point == question.x)
     if free.all() and not question.space.groups:
         for _ in range(HALVINGS):
-            middle = np.clip(question.x + 0.5 * (near + far) * (point - question.x), question.space.lo, question.space.hi)
+            middle = question.x + 0.5 * (near + far) * (point - question.x)
+            middle = np.clip(middle, question.space.lo, question.space.hi)
             met = surely_met((goal,), question.network, middle[None])[0] and question.space.surely_holds(middle)
             near, far = (near, 0.5 * (near + far)) if met else (0.5 * (near + far), far)
     z = question.x + far * (point - question.x) if far < 1 else point

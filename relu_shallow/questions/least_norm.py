@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.precision import LP_OPTIONS, PENALTIES
+from relu_shallow.precision import LP_OPTIONS, PENALTIES, climb_limits
 from relu_shallow.questions.distance import Norm
+
+SMALL = 64  # inputs; up to here the compiled simplex, whose basis is dense, is faster than HiGHS (measured)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +36,19 @@ def least_norm(
     high: Float[np.ndarray, " n"],
     G: Float[np.ndarray, "k n"],
     h: Float[np.ndarray, " k"],
+    price: float = PENALTIES[0],
 ) -> Solution | None:
-    """The u of least norm with G u >= h and low <= u <= high; None where the solver gives up. Rows of unit norm."""
+    """The u of least norm with G u >= h and low <= u <= high; None where the solver gives up. Rows of unit norm.
+
+    For "1" and "inf" rows are elastic at a price for the most that one is missed by, so that there is an answer always.
+    """
     start = np.clip(0.0, low, high)
     if (low <= 0).all() and (high >= 0).all() and (h <= 0).all():
         return Solution(start, np.zeros(len(h)), np.zeros(len(low)), 0.0)
     if norm == "2":
         return _least_square(low, high, G, h)
-    return _linear(norm, low, high, G, h)
+    found = _climbed(norm, low, high, G, h, price) if len(low) <= SMALL else None
+    return found if found is not None else _priced(norm, low, high, G, h, price)
 
 
 def _least_square(low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray) -> Solution | None:
@@ -66,17 +73,10 @@ def _least_square(low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarra
     return Solution(u, y[: len(h)] / (-rest[-1] * length), u / length, float(np.maximum(h - G @ u, 0).max(initial=0.0)))
 
 
-def _linear(norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray) -> Solution | None:
-    """The least L1 or L-infinity norm by HiGHS, rows elastic at a price, so that there is always an answer."""
-    found = None
-    for price in PENALTIES:
-        found = _priced(norm, low, high, G, h, price)
-        if found is None or found.missed <= 0:
-            break
-    return found
-
-
-def _priced(norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray, price: float) -> Solution | None:
+def _priced(
+    norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray, price: float
+) -> Solution | None:
+    """The least L1 or L-infinity norm by HiGHS."""
     from scipy.optimize import linprog
 
     k, n = G.shape
@@ -100,3 +100,60 @@ def _priced(norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.
         u = found.x[:n] - found.x[n : 2 * n]
         return Solution(u, dual[:k], np.clip(G.T @ dual[:k], -1.0, 1.0), float(found.x[-1]))
     return Solution(found.x[:n], dual[:k], dual[k : k + n] - dual[k + n :], float(found.x[-1]))
+
+
+def _climbed(
+    norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray, price: float
+) -> Solution | None:
+    """The same by the search's compiled simplex, from a vertex that is known; None where it gave up.
+
+    Variables are u, t (one, or one for each feature) and the shared slack s; rows t - u, t + u, u - low, high - u, s,
+    and G u - h + s, each >= 0 and of unit norm.
+    """
+    from relu_shallow.lp.kernel import OPTIMAL, climb, padded, refactor
+
+    (k, n), sizes = G.shape, 1 if norm == "inf" else len(low)
+    d, rows, root = n + sizes + 1, 4 * n + 1 + k, float(np.sqrt(0.5))
+    AT, b = np.zeros((padded(d), 8 * ((rows + 7) // 8))), np.zeros(8 * ((rows + 7) // 8))
+    i = np.arange(n)
+    t = n + (np.zeros(n, int) if sizes == 1 else i)
+    AT[i, i], AT[t, i], AT[i, n + i], AT[t, n + i] = -root, root, root, root
+    AT[i, 2 * n + i], AT[i, 3 * n + i], AT[d - 1, 4 * n] = 1.0, -1.0, 1.0
+    AT[:n, 4 * n + 1 : rows], AT[d - 1, 4 * n + 1 : rows] = root * G.T, root
+    b[2 * n : 3 * n], b[3 * n : 4 * n], b[4 * n + 1 : rows] = -low, high, -root * h
+    basis = _first_vertex(norm, low, high, G, h)
+    slack, y, binv, scratch = np.zeros(len(b)), np.zeros(d), np.zeros((d, d)), np.zeros((d, 2 * d))
+    if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
+        return None
+    cost = np.zeros(d)
+    cost[n:-1], cost[-1] = -1.0, -price
+    prices, edge, denom, ratio = np.zeros(d + 4), np.zeros(padded(d)), np.zeros(len(b)), np.zeros(len(b) + d)
+    state = climb(AT, b, slack, y, basis, binv, rows, d, cost, 0.0, np.inf, prices, edge, denom, ratio, scratch,
+                  np.zeros(3, np.int64), climb_limits(d, rows))  # fmt: skip
+    if state != OPTIMAL:
+        return None
+    found = np.zeros(rows)
+    found[basis] = np.maximum(-prices[:d], 0.0)
+    return Solution(y[:n].copy(), root * found[4 * n + 1 :], root * (found[:n] - found[n : 2 * n]), float(y[-1]))
+
+
+def _first_vertex(norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """The rows of `_climbed` that meet in a vertex near u = 0, with s as large as the rows need."""
+    n = len(low)
+    u = np.clip(0.0, low, high)
+    i = np.arange(n)
+    bound = np.where(u > 0, 2 * n + i, 3 * n + i)  # the end of its range at which u is, where that is not 0
+    sized = np.where(u > 0, i, n + i)
+    if norm == "1":
+        first, second = np.where(u == 0, i, bound), np.where(u == 0, n + i, sized)
+    else:
+        far = int(np.argmax(np.abs(u)))
+        top = abs(u[far])
+        first = np.where(top <= high, i, 3 * n + i)
+        corner = [far, n + far] if top == 0 else [bound[far], sized[far]]
+        first[far], second = corner[0], np.array(corner[1:])
+        u = np.minimum(top, high) if top > 0 else u
+        u[far] = np.clip(0.0, low[far], high[far])
+    short = h - G @ u
+    worst = 4 * n if short.max(initial=0.0) <= 0 else 4 * n + 1 + int(np.argmax(short))
+    return np.concatenate([first, second, [worst]]).astype(np.int64)

@@ -23,9 +23,9 @@ from relu_shallow.errors import UsageError
 from relu_shallow.network import Network
 from relu_shallow.precision import FARTHEST, NEAREST, UNIT
 from relu_shallow.questions.approach import Found, approached, made_sure
-from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, parts_of
 from relu_shallow.questions.distance import NORMS, Norm, distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
+from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, parts_of
 from relu_shallow.questions.space import Space
 
 Status = Literal["exact", "bounds", "none"]
@@ -97,7 +97,7 @@ class _Search:
 
 
 def settled(question: Question, upper: float) -> float:
-    """The lower bound that makes an upper bound exact: less by NEAREST, and by the rounding of the numbers themselves."""
+    """The lower bound that makes an upper bound exact: less by NEAREST and the rounding of the numbers themselves."""
     grain = 2.0**10 * UNIT * float(np.abs(question.weights * question.x).max(initial=0.0))
     return max(upper * (1 - NEAREST) - grain, 0.0)
 

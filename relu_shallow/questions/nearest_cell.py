@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from relu_shallow.network import Network, preactivations
-from relu_shallow.precision import UNIT, gamma
+from relu_shallow.precision import LP_TOLERANCE, PENALTIES, ROOM, TINY, UNIT, gamma
 from relu_shallow.questions.distance import Norm, proved_distance
 from relu_shallow.questions.goal import Goal
 from relu_shallow.questions.least_norm import least_norm
 from relu_shallow.questions.space import Space
 from relu_shallow.relaxation import Ball, Bounds, Lines, lines_above, preactivation_bounds
+
+CROWDED = 6  # open neurons for each input: with more, ranges are halved instead of signs given
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,8 @@ class Cell:
     """Part of a box, given by signs of neurons, in which points that meet goal number `goal` are looked for.
 
     No such point is nearer than `key` (proved). `z` is the relaxed nearest point, `push` a direction in which the goal
-    gets safer there, and `split` what to divide the cell by: ("neuron", index), ("whole", feature) or ("none", 0).
+    gets safer there, and `split` what to divide the cell by: ("neuron", index), ("whole", feature), ("range", feature)
+    or ("none", 0).
     """
 
     goal: int
@@ -86,7 +89,7 @@ def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell 
     if key == np.inf or key > reach:
         return None
     z = part.z if z is None else z
-    split = _choose(question, bounds, lines, y, z)
+    split = _choose(question, bounds, lines, y, z, hi - lo)
     top = np.flatnonzero(owners < 0)
     push = lines.A[top].sum(axis=0) if len(top) else np.zeros(len(z))
     return Cell(part.goal, lo, hi, part.signs, bounds, key, z, push, split)
@@ -100,6 +103,10 @@ def parts_of(question: Question, cell: Cell) -> list[Part]:
         low, high = cell.hi.copy(), cell.lo.copy()
         low[index] = np.floor(cell.z[index])
         high[index] = low[index] + 1.0
+        return [replace(part, hi=low), replace(part, lo=high)]
+    if kind == "range":
+        low, high = cell.hi.copy(), cell.lo.copy()
+        low[index] = high[index] = 0.5 * cell.lo[index] + 0.5 * cell.hi[index]
         return [replace(part, hi=low), replace(part, lo=high)]
     if kind == "none":
         return []
@@ -128,7 +135,7 @@ def _with_sign(bounds: Bounds, layer: int, place: int, sign: int) -> Bounds:
 
 def _within(question: Question, lo: np.ndarray, hi: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
     """A box's part within `reach` of x feature by feature, rounded outward; whole features in whole numbers."""
-    radius = reach / question.weights * (1 + 4 * UNIT)
+    radius = reach / question.weights * ROOM
     slack = 4 * UNIT * (np.abs(question.x) + radius)
     lo, hi = np.maximum(lo, question.x - radius - slack), np.minimum(hi, question.x + radius + slack)
     whole = question.space.whole
@@ -209,17 +216,27 @@ def _bounded(
     length = np.linalg.norm(G, axis=1)
     length = np.where(length > 0, length, 1.0)
     low, high = w * (lo - x) / reach, w * (hi - x) / reach
-    found = least_norm(question.norm, low, high, G / length[:, None], -(A @ x + a - margin) / length)
-    if found is None:
-        return 0.0, None, np.zeros(len(a))
-    y = found.dual * reach / length
-    bound = proved_distance(question.norm, w, x, (lo, hi), (A, a), y, found.slope * w)
-    z = np.clip(x + found.u * reach / w, lo, hi)
-    return bound, z, y
+    best, z, y = 0.0, None, np.zeros(len(a))
+    for price in PENALTIES:
+        found = least_norm(question.norm, low, high, G / length[:, None], -(A @ x + a - margin) / length, price)
+        if found is None:
+            break
+        dual = found.dual * reach / length
+        bound = proved_distance(question.norm, w, x, (lo, hi), (A, a), dual, found.slope * w)
+        if z is None or bound > best:
+            best, z, y = max(bound, best), np.clip(x + found.u * reach / w, lo, hi), dual
+        if bound >= reach or found.missed <= LP_TOLERANCE or question.norm == "2":
+            break
+    return best, z, y
 
 
-def _choose(question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: np.ndarray) -> tuple[str, int]:
-    """What to divide by: the whole feature farthest from whole, else the neuron that costs the bound most at z."""
+def _choose(
+    question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: np.ndarray, width: np.ndarray
+) -> tuple[str, int]:
+    """What to divide by: the whole feature farthest from whole, else the neuron that costs the bound most at z.
+
+    Where far more neurons than inputs are open, signs say little; there the range that matters most is halved.
+    """
     whole = question.space.whole
     away = np.where(whole, np.abs(z - np.rint(z)), 0.0)
     if away.max(initial=0.0) > np.sqrt(UNIT):
@@ -228,6 +245,8 @@ def _choose(question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: 
     Z = preactivations(network, z[None])
     weight = y[: len(lines.a)]
     weight = weight if weight.any() else np.ones(len(weight))
+    if np.count_nonzero(bounds.signs == 0) > CROWDED * len(z):
+        return "range", int(np.argmax((np.abs(lines.A).sum(axis=0) + TINY) * width * ~whole))
     best, chosen = -1.0, ("none", 0)
     offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
     for layer, c, m, t in lines.passes:
