@@ -28,9 +28,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from relu_shallow.explanation.background import Background
+from relu_shallow.explanation.path_pieces import Pieces, cut, finer
 from relu_shallow.machine import usable_cores
 from relu_shallow.network import Matrix, Network, dense
 from relu_shallow.precision import gamma
@@ -177,38 +178,26 @@ def _shares(paths: Paths, begin: int, stop: int, deadline: float) -> Share | Non
     return first, np.add.reduceat(gradients, np.flatnonzero(np.diff(row, prepend=-1)), axis=0), stop
 
 
-@dataclass(frozen=True, eq=False)
-class Pieces:
-    """Stretches along which one layer's pre-activations are affine: from point left[k] to the point after it.
-
-    Z are the pre-activations at the points and t is where on its segment each lies, 0 at b and 1 at x.
-    """
-
-    Z: Float[np.ndarray, "points width"]
-    t: Float[np.ndarray, " points"]
-    left: Int[np.ndarray, " pieces"]
-
-
 def _integrals(
     paths: Paths, level: int, pieces: Pieces, deadline: float
 ) -> Float[np.ndarray, "pieces outputs width"] | None:
     """J: the integral of df/dz of the layer over every piece; None past the deadline."""
-    from relu_shallow.explanation.path_kernel import cuts, finer, mean_slopes, summed
+    from relu_shallow.explanation.path_kernel import add_slopes, mean_slopes
 
-    layer, Z, t, left = paths.layers[level], pieces.Z, pieces.t, pieces.left
+    layer = paths.layers[level]
     if level == len(paths.layers) - 1:
-        return mean_slopes(Z, t, left, layer.lo, layer.hi)[:, None, :] * paths.top
-    J = np.zeros((len(left), len(paths.top), Z.shape[1]))
-    found = cuts(Z, t, left, layer.lo, layer.hi)
+        return mean_slopes(pieces.Z, pieces.t, pieces.left, layer.lo, layer.hi)[:, None, :] * paths.top
     above = paths.layers[level + 1]
-    for begin, stop in _windows(len(left) + len(found[1]), len(paths.top), max(above.W.shape)):
+    J = np.zeros((len(pieces.left), len(paths.top), len(layer.b)))
+    cuts = cut(pieces, layer.lo != layer.hi)
+    for begin, stop in _windows(len(cuts.after), len(paths.top), max(above.W.shape)):
         if time.monotonic() > deadline:
             return None
-        H, at, begins, active, parent = finer(Z, t, left, layer.lo, layer.hi, *found, begin, stop)
-        inner = _integrals(paths, level + 1, Pieces(_preactivations(above, H), at, begins), deadline)
+        part = finer(pieces, cuts, layer.lo, layer.hi, begin, stop)
+        inner = _integrals(paths, level + 1, Pieces(_preactivations(above, part.H), part.t, part.left), deadline)
         if inner is None:
             return None
-        summed(_backward(above, inner), active, parent, layer.lo, layer.hi, J)
+        add_slopes(_backward(above, inner), part.active, part.parent, layer.lo, layer.hi, J)
     return J
 
 
