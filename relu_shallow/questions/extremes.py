@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
 from relu_shallow.errors import DomainError, UsageError
 from relu_shallow.network import Affine, Network, evaluate
-from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.precision import evaluation_error, gamma, gap_closed
 from relu_shallow.questions.halfspaces import Cell, exact_cell, exact_map, exact_multipliers, proved_bound, solve
 from relu_shallow.questions.largest import Largest, largest_over_box
 from relu_shallow.questions.listed import Converted, all_listed, cells
@@ -137,17 +137,18 @@ def _unbounded_domain(
                           "shows the value unbounded")  # fmt: skip
     if not regions.completeness.complete:
         raise DomainError("the list of regions is partial, so nothing is known of the rest of the domain; give a box")
-    best = Extreme(-np.inf, -np.inf, np.zeros(network.inputs), "proved")
+    best, size = Extreme(-np.inf, -np.inf, np.zeros(network.inputs), "proved"), 0.0
     for part in all_listed(regions):
         for cell in cells(regions, part):
             value, bound, point = largest_on(cell, weights)
             best = replace(best, bound=max(best.bound, bound))
             if contains(domain, point[None])[0] and value > best.value:
                 best = replace(best, value=value, point=point)
+                size = np.abs(weights @ cell.alpha) @ (np.abs(point) + 1) + abs(weights @ cell.beta)
         if progress is not None:
             progress(len(part.number))
     value = _surely(network, best.point, weights)
-    tight = best.bound - value <= 64 * (evaluation_slack(network, best.point, weights) + gamma(8) * abs(value))
+    tight = best.bound - value <= gap_closed(float(size), evaluation_slack(network, best.point, weights))
     return replace(best, value=value, status="proved" if tight else "bounded")
 
 

@@ -209,7 +209,7 @@ def redundant(cell: Cell, keep: Int[np.ndarray, " some"], row: int, exact: Calla
         if proved_bound(cell, keep, mu, -a, -b, error) <= 0:
             return True
     beyond = -(b + float(a @ answer.point))
-    if beyond > GENERAL_POSITION * (abs(b) + float(np.abs(a) @ np.abs(answer.point))):
+    if beyond > GENERAL_POSITION * (abs(b) + float(np.abs(a) @ (np.abs(answer.point) + np.abs(cell.witness)))):
         return False  # a point of the others is far beyond it: a facet, and exact arithmetic is spared
     rows = exact()
     if not rows:

@@ -108,13 +108,13 @@ class _Search:
     def __init__(self, network: Network, weights: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> None:
         self.network, self.weights, self.lo, self.hi = network, weights, lo, hi
         self.value, self.point = -np.inf, 0.5 * lo + 0.5 * hi
-        self.scale = 0.0
+        self.scale = 0.0, 0.0  # of the values met, and of their rounding errors
         self.switches, self.solvable = switching(network), fits(network)
         self.offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(np.int64)
 
     def closed(self, bound: float) -> bool:
         """Whether a bound is so near to the best value that the solver's tolerance may be all between them."""
-        return bound - self.value <= gap_closed(self.scale)
+        return bound - self.value <= gap_closed(*self.scale)
 
     def try_points(self, X: np.ndarray) -> None:
         """Keeps the best of some points; the value is what exact arithmetic gives at least."""
@@ -124,7 +124,7 @@ class _Search:
         error = evaluation_error(self.network, X) @ np.abs(self.weights) + gamma(Y.shape[1] + 4) * size
         sure = Y @ self.weights - error * (1 + gamma(Y.shape[1] + 4))
         best = int(np.argmax(sure))
-        self.scale = max(self.scale, float(size[best]))
+        self.scale = max(self.scale[0], float(size[best])), max(self.scale[1], float(error[best]))
         if sure[best] > self.value:
             self.value, self.point = float(sure[best]), X[best].copy()
 
