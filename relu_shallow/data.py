@@ -87,8 +87,12 @@ def frame_table(frame: Any) -> DataTable:
     names = tuple(str(name) for name in frame.columns)
     if len(set(names)) != len(names):
         raise DataError("column names of the data frame must differ from one another")
-    cells = [np.asarray(frame[name]) for name in frame.columns]
-    return _table(names, [column.tolist() for column in cells])
+    return table_of(names, [np.asarray(frame[name]).tolist() for name in frame.columns])
+
+
+def table_of(names: tuple[str, ...], columns: Sequence[Sequence[Any]]) -> DataTable:
+    """The table of named columns of cells, numbers or text."""
+    return _table(names, columns)
 
 
 def match_columns(table: DataTable, feature_names: Sequence[str]) -> Float[np.ndarray, "rows inputs"]:

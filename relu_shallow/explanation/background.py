@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,41 @@ def shrink(X: Float[np.ndarray, "rows inputs"], most: int = MOST_ROWS) -> Backgr
     used = counts > 0
     centres = sums[used] / counts[used, None]
     return Background(np.clip(centres, X.min(axis=0), X.max(axis=0)), counts[used])  # means round past the data
+
+
+def sample(X: Float[np.ndarray, "rows inputs"], rows: int, seed: int = SEED) -> Background:
+    """That many rows of X drawn without replacement, or all where there are no more; equal ones as one, with weight."""
+    if len(X) <= rows:
+        return distinct_rows(X)
+    return distinct_rows(X[np.random.default_rng(seed).choice(len(X), rows, replace=False)])
+
+
+def background_of(spec: str, X: Float[np.ndarray, "rows inputs"]) -> Background:
+    """The background that a word asks for: "all", "kmeans:100", "sample:200", or "sample:200:7" with a seed.
+
+    Raises DataError where it asks for none of these.
+    """
+    name, *numbers = str(spec).strip().split(":")
+    choice = CHOICES.get(name)
+    fits = choice is not None and len(numbers) in choice[1] and all(_is_count(number) for number in numbers)
+    if choice is None or not fits or (numbers and int(numbers[0]) == 0):
+        raise DataError(
+            f"{str(spec)[:60]!r} is no background; write all, kmeans:ROWS, sample:ROWS or sample:ROWS:SEED, "
+            "with ROWS at least 1"
+        )
+    return choice[0](X, *(int(number) for number in numbers))
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+# from a word to the function of the rows and its numbers, and how many numbers it takes
+CHOICES: dict[str, tuple[Callable[..., Background], tuple[int, ...]]] = {
+    "all": (distinct_rows, (0,)),
+    "kmeans": (shrink, (0, 1)),
+    "sample": (sample, (1, 2)),
+}
 
 
 def _clusters(X: Float[np.ndarray, "rows inputs"], most: int) -> Int[np.ndarray, " rows"]:

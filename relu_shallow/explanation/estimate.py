@@ -35,9 +35,10 @@ class Estimates:
     """Estimated values of the rows that were done (all, or the first ones at a deadline) and their standard errors.
 
     `se` holds Student's correction: phi +- 1.96 se is a 95 % interval. The values of a row add up to f(x) - E f(b) to
-    rounding. `group_phi`, `group_se` are the same for sums over groups of features. `pairs` counts each row's antithetic
-    pairs, `settled` says which rows met the tolerance, `covered` whether each background row counts by its weight (else
-    rows were drawn, which the errors include); `evaluations` counts hybrids, `scale` is what the tolerance refers to.
+    rounding. `group_phi`, `group_se` are the same for sums over groups of features. `pairs` counts each row's pairs of
+    orders, `settled` says which rows met the tolerance, `covered` whether each background row counts by its weight
+    (else rows were drawn, which the errors include); `evaluations` counts hybrids, `scale` is what the tolerance
+    refers to.
     """
 
     phi: Float[np.ndarray, "done outputs inputs"]
@@ -133,8 +134,8 @@ def _is_settled(sums: Sums, scale: Float[np.ndarray, " outputs"], tolerance: flo
 def _scale(game: Game, fX: Float[np.ndarray, "rows outputs"]) -> Float[np.ndarray, "rows outputs"]:
     """What the tolerance refers to: how far a prediction is from the base value, or predictions are in general."""
     weights = game.background.weights
-    base = weights @ game.fB
-    return np.maximum(np.abs(fX - base), np.sqrt(weights @ (game.fB - base) ** 2))
+    base = weights @ game.FB
+    return np.maximum(np.abs(fX - base), np.sqrt(weights @ (game.FB - base) ** 2))
 
 
 def _with_outputs(network: Network, outputs: list[int]) -> Network:

@@ -7,9 +7,9 @@ the reverse a_i plus the sum over the j after it; the mean is a_i + 1/2 sum_j a_
 (also Mayer and Wuethrich, arXiv 2508.12947). The gains of a pair add up to f(x) - f(b) whatever the game.
 
 Strata: each background row is one where there are pairs enough, so it counts by its weight and not by chance, and the
-values add up to f(x) - E f(b). Otherwise neighbours by their output share a stratum and pairs draw rows by weight in it;
-the regression of gains on f(b) - (its mean in the stratum) is then taken off. The gains of a pair add up to f(x) - f(b),
-so the slopes add up to -1 and the corrected values again to f(x) - E f(b), exactly.
+values add up to f(x) - E f(b). Otherwise neighbours by their output share a stratum, and pairs draw rows by weight in
+it; the regression of gains on f(b) - (its mean in the stratum) is then taken off. The gains of a pair add up to
+f(x) - f(b), so the slopes add up to -1 and the corrected values again to f(x) - E f(b), exactly.
 """
 
 from __future__ import annotations

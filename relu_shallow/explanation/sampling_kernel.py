@@ -15,7 +15,7 @@ Layers l = 1..L of the dense network lie end to end as `network.stacked` puts th
 import numpy as np
 from numba import njit
 
-from relu_shallow.lp.kernel import JIT
+from relu_shallow.lp.kernel import FAST, JIT
 
 STEP, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 LOW, UNIT = np.uint64(0xFFFFFFFF), 2.0**-53
@@ -58,7 +58,7 @@ def draw(key, members, cum, lo, hi, pairs, x, B, bs, d, orders):
             p += 1
 
 
-@njit(**JIT)
+@njit(**FAST)
 def bend(z, h, rows, width, bias, slope0, slope1, start):
     """h = gate(z + bias) for the first `rows` rows, with the layer's numbers from `start` on."""
     for r in range(rows):
@@ -87,7 +87,7 @@ def outputs_at(first, rows, spare, WT, woff, bias, off, slope0, slope1, WoutT, b
             out[r, k] += bout[k]
 
 
-@njit(**JIT)
+@njit(**FAST)
 def steps_of(x, b_row, zb, zx, W1T, order, count, points, at):
     """Fills points[at:] with first pre-activations (no bias) at `count` coalitions from b to x, then at complements."""
     width = len(zb)
@@ -102,7 +102,7 @@ def steps_of(x, b_row, zb, zx, W1T, order, count, points, at):
             points[at + count + s, j] = zx[j] + zb[j] - points[at + s, j]
 
 
-@njit(**JIT)
+@njit(**FAST)
 def gains_of(values, at, count, fb, fx, order, gains):
     """Fills one pair's gains from the outputs that `steps_of` asked for; a reverse order meets the complements."""
     for k in range(len(fx)):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,7 +32,7 @@ class Run:
 
     game: Game
     X: Float[np.ndarray, "rows inputs"]
-    fX: Float[np.ndarray, "rows outputs"]
+    FX: Float[np.ndarray, "rows outputs"]
     group: Int[np.ndarray, " inputs"]
     columns: int
     seed: int
@@ -41,7 +42,7 @@ class Run:
 
 
 def covering_pairs(background: Background) -> int:
-    """The pairs of a first pass in which every background row has a stratum of its own, or of as many as it may have."""
+    """The pairs of a first pass: two for every background row, or, where these are too many, for every stratum."""
     pairs = max(2 * len(background.X), FEWEST_PAIRS)
     return pairs if pairs <= MOST_COVERED else 2 * STRATA
 
@@ -50,7 +51,7 @@ def affordable_pairs(run: Run) -> int:
     """How many pairs each row may have in a first pass, by the time that two pairs take."""
     if not len(run.X):
         return FEWEST_PAIRS
-    strata = lay_strata(run.game.background, run.game.fB, 1, 2)
+    strata = lay_strata(run.game.background, run.game.FB, 1, 2)
     _task(run, 0, strata, 0)  # compiled, read from the disk
     start = time.monotonic()
     _task(run, 0, strata, 0)
@@ -63,7 +64,7 @@ def run_pass(run: Run, rows: list[int], pairs: int, number: int) -> Iterator[Sum
     """The rows' sums from about `pairs` new pairs each, in order; those not finished by the deadline are left out."""
     background = run.game.background
     covered = 2 * len(background.X) <= max(pairs, FEWEST_PAIRS)
-    strata = lay_strata(background, run.game.fB, len(background.X) if covered else pairs // 2, pairs)
+    strata = lay_strata(background, run.game.FB, len(background.X) if covered else pairs // 2, pairs)
     parts = _cut(strata, run)
     keys = [(r, k) for r in rows for k in range(len(parts))]
     step = max(1, AT_ONCE // (2 * run.X.shape[1] * int(parts[0].pairs.sum())))
@@ -84,14 +85,14 @@ def run_pass(run: Run, rows: list[int], pairs: int, number: int) -> Iterator[Sum
 
 def _cut(strata: Strata, run: Run) -> list[Strata]:
     """The strata in runs of bearable size."""
-    inputs, outputs = run.X.shape[1], run.fX.shape[1]
+    inputs, outputs = run.X.shape[1], run.FX.shape[1]
     most = max(2, min(AT_ONCE // (2 * inputs), GAINS // (inputs * outputs)))
     part = (np.cumsum(strata.pairs) - strata.pairs) // most
     edges = np.flatnonzero(np.diff(part, prepend=-1, append=part[-1] + 1))
     return [
         replace(strata, lo=strata.lo[a:b], hi=strata.hi[a:b], weight=strata.weight[a:b], pairs=strata.pairs[a:b],
                 centre=strata.centre[a:b])
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges)
     ]  # fmt: skip
 
 
@@ -112,14 +113,14 @@ def _key(run: Run, row: int, number: int, part: int) -> int:
 
 
 def _task(run: Run, row: int, strata: Strata, key: int) -> Part:
-    game, x, fx = run.game, run.X[row], run.fX[row]
+    game, x, fx = run.game, run.X[row], run.FX[row]
     n, m, P = len(x), len(fx), int(strata.pairs.sum())
     bs, d, orders = np.empty(P, np.int64), np.empty(P, np.int64), np.empty((P, n), np.int64)
     draw(np.uint64(key), strata.members, strata.cum, strata.lo, strata.hi, strata.pairs, x, game.background.X,
          bs, d, orders)  # fmt: skip
     gains = gains_along(game, x, fx, (bs, d, orders))
-    control = game.fB[bs] - np.repeat(strata.centre, strata.pairs, axis=0)
-    sums = tuple(np.zeros((m, run.columns)) for _ in range(4)) + (np.zeros(m), np.zeros(m))
+    control = game.FB[bs] - np.repeat(strata.centre, strata.pairs, axis=0)
+    sums = (*(np.zeros((m, run.columns)) for _ in range(4)), np.zeros(m), np.zeros(m))
     sum_up(gains, control, strata.pairs, strata.weight, run.group, run.columns, *sums)
     return 2 * int(np.maximum(d - 1, 0).sum()), sums
 

@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 
 from relu_shallow.explanation.background import Background
 from relu_shallow.explanation.sampling_kernel import walk
-from relu_shallow.network import Network, dense, stacked
+from relu_shallow.network import Network, stacked
 
-NARROW = 96  # neurons in the widest layer up to which compiled steps beat matrix products (measured)
+NARROW = 200  # neurons in the widest layer up to which compiled steps beat matrix products (measured)
 LANES = 256  # hybrids evaluated at once by compiled steps: they stay in the cache
 HYBRIDS = 2048  # by matrix products
 
-Orders = tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Int[np.ndarray, "pairs inputs"]]  # bs, d, orders
+# bs, d, orders of `sampling_kernel`
+Orders = tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"], Int[np.ndarray, "pairs inputs"]]
 Gains = Float[np.ndarray, "pairs outputs inputs"]
 
 
@@ -23,13 +24,13 @@ Gains = Float[np.ndarray, "pairs outputs inputs"]
 class Game:
     """A network and a background, with what every walk needs: outputs and first pre-activations at its rows.
 
-    `W1T` is the first layer transposed where it is dense, else empty, and so is `ZB` = X W1T; `compiled` holds the network's
+    `W1T` is the first layer transposed where it is dense, else empty, and so is `ZB` = X W1T; `compiled` the
     arrays for compiled steps, or nothing where it is walked by matrix products.
     """
 
     network: Network
     background: Background
-    fB: Float[np.ndarray, "rows outputs"]
+    FB: Float[np.ndarray, "rows outputs"]
     W1T: Float[np.ndarray, "inputs neurons"]
     ZB: Float[np.ndarray, "rows neurons"]
     compiled: tuple[np.ndarray, ...]
@@ -57,11 +58,13 @@ def gains_along(game: Game, x: Float[np.ndarray, " inputs"], fx: Float[np.ndarra
     if not game.compiled:
         return _by_products(game, x, fx, drawn)
     gains = np.zeros((len(drawn[0]), len(fx), len(x)))
-    walk(x, game.background.X, game.ZB, x @ game.W1T, game.fB, fx, game.W1T, *game.compiled, *drawn, gains, LANES)
+    walk(x, game.background.X, game.ZB, x @ game.W1T, game.FB, fx, game.W1T, *game.compiled, *drawn, gains, LANES)
     return gains
 
 
-def _by_products(game: Game, x: Float[np.ndarray, " inputs"], fx: Float[np.ndarray, " outputs"], drawn: Orders) -> Gains:
+def _by_products(
+    game: Game, x: Float[np.ndarray, " inputs"], fx: Float[np.ndarray, " outputs"], drawn: Orders
+) -> Gains:
     bs, d, orders = drawn
     gains = np.zeros((len(bs), len(fx), len(x)))
     inner = np.maximum(d - 1, 0)  # coalitions that are neither empty nor all
@@ -73,7 +76,7 @@ def _by_products(game: Game, x: Float[np.ndarray, " inputs"], fx: Float[np.ndarr
         for p in range(begin, end):
             v = values[at : at + 2 * inner[p]]
             level = np.empty((d[p] + 1, len(fx)))
-            level[0], level[d[p]] = (game.fB[bs[p]] - fx) / 2, (fx - game.fB[bs[p]]) / 2
+            level[0], level[d[p]] = (game.FB[bs[p]] - fx) / 2, (fx - game.FB[bs[p]]) / 2
             level[1 : d[p]] = (v[: inner[p]] - v[inner[p] :]) / 2
             gains[p][:, orders[p, : d[p]]] = np.diff(level, axis=0).T
             at += 2 * inner[p]

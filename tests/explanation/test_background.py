@@ -1,10 +1,20 @@
 import numpy as np
 import pytest
 from conftest import data_path
+from enumeration import values_by_enumeration
+from shapley_reference import random_network
 
 from relu_shallow.data import read_table
 from relu_shallow.errors import DataError
-from relu_shallow.explanation.background import FITTED_ROWS, MOST_ROWS, Background, distinct_rows, shrink
+from relu_shallow.explanation.background import (
+    FITTED_ROWS,
+    MOST_ROWS,
+    Background,
+    background_of,
+    distinct_rows,
+    sample,
+    shrink,
+)
 
 
 def test_few_distinct_rows_are_kept_with_how_often_they_occur():
@@ -77,3 +87,49 @@ def test_no_rows_are_no_background():
     for make in (shrink, distinct_rows):
         with pytest.raises(DataError, match="no rows"):
             make(np.zeros((0, 2)))
+
+
+def test_weighted_centres_give_values_nearer_to_the_whole_backgrounds_than_unweighted_ones():
+    X = read_table(data_path("tabular/pima-indians-diabetes.csv"), no_header=True).X[:, :8]
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    for seed in range(3):
+        network = random_network(seed, (8, 16, 16, 1))
+        whole = values_by_enumeration(network, X[:5], X, np.ones(len(X)))
+        centres = shrink(X, 50)
+        errors = [
+            np.abs(values_by_enumeration(network, X[:5], centres.X, weights) - whole).mean()
+            for weights in (centres.weights, np.ones(len(centres.X)))
+        ]
+        assert 1.5 * errors[0] < errors[1]
+
+
+def test_a_sample_has_its_number_of_rows_and_its_seed():
+    X = np.random.default_rng(0).normal(size=(500, 2))
+    found = sample(X, 200)
+    assert len(found.X) == 200
+    assert (found.X[:, None] == X).all(axis=2).any(axis=1).all()
+    np.testing.assert_array_equal(found.X, sample(X, 200).X)
+    assert (found.X != sample(X, 200, seed=1).X).any()
+    assert len(sample(X, 900).X) == 500
+    np.testing.assert_array_equal(np.sort(sample(np.repeat(X[:2], 50, axis=0), 100).weights), [0.5, 0.5])
+
+
+@pytest.mark.parametrize(("spec", "rows"), [
+    ("all", 300), ("kmeans", MOST_ROWS), ("kmeans:20", 20), ("sample:30", 30), ("sample:30:7", 30), (" all ", 300),
+])  # fmt: skip
+def test_a_word_chooses_the_background(spec, rows):
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    assert 0.9 * rows <= len(background_of(spec, X).X) <= rows
+
+
+def test_the_seed_of_a_word_is_the_samples():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    np.testing.assert_array_equal(background_of("sample:30:7", X).X, sample(X, 30, 7).X)
+
+
+@pytest.mark.parametrize("spec", [
+    "", "some", "all:3", "kmeans:0", "kmeans:-3", "kmeans:1.5", "sample", "sample:", "sample:9:9:9", "kmeans:²",
+])  # fmt: skip
+def test_a_word_that_is_none_is_refused_with_those_that_are(spec):
+    with pytest.raises(DataError, match="kmeans:ROWS"):
+        background_of(spec, np.zeros((3, 2)))

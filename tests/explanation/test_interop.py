@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from shapley_reference import random_network
+
+from relu_shallow.data import DataTable, match_columns
+from relu_shallow.errors import DataError
+from relu_shallow.explanation.background import Background
+from relu_shallow.explanation.interop import background_from, rows_of
+from relu_shallow.explanation.methods import explain_rows
+from relu_shallow.network import named
+
+NAMES = ("a", "b", "c")
+X = np.random.default_rng(0).normal(size=(40, 3))
+
+
+@pytest.fixture(scope="module")
+def shap():
+    return pytest.importorskip("shap")
+
+
+class Frame:
+    """A stand-in for a data frame of any library: columns, each by its name, as something numpy can read."""
+
+    def __init__(self, columns):
+        self._columns = columns
+
+    @property
+    def columns(self):
+        return list(self._columns)
+
+    def __getitem__(self, name):
+        return np.array(self._columns[name])
+
+
+FRAMES = [
+    pytest.param(Frame, id="stand-in"),
+    pytest.param(lambda columns: pytest.importorskip("pandas").DataFrame(columns), id="pandas"),
+    pytest.param(lambda columns: pytest.importorskip("polars").DataFrame(columns), id="polars"),
+]
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_frames_keep_their_column_names(frame):
+    table = rows_of(frame({"c": X[:, 2], "a": X[:, 0], "b": X[:, 1]}))
+    assert table.names == ("c", "a", "b")
+    np.testing.assert_array_equal(match_columns(table, NAMES), X)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_the_columns_of_rows_and_background_are_matched_by_name(frame):
+    network = named(random_network(0, (3, 5, 1)), NAMES)
+    moved = frame({"c": X[:, 2], "a": X[:, 0], "b": X[:, 1]})
+    found = explain_rows(network, rows_of(moved), background=background_from(moved), method="exact")
+    np.testing.assert_allclose(found.phi, explain_rows(network, X, background=X, method="exact").phi)
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("cells", [[1.0, None, 2.0], ["x", "y", "z"], [1.0, float("nan"), 2.0]], ids=str)
+def test_a_cell_that_is_no_number_is_named(frame, cells):
+    table = rows_of(frame({"a": cells, "b": [1.0, 2.0, 3.0]}))
+    with pytest.raises(DataError, match="column 'a'"):
+        match_columns(table, ("a", "b"))
+    assert table.faults[1] == ""
+
+
+def test_a_lazy_frame_is_to_be_collected_first():
+    polars = pytest.importorskip("polars")
+    with pytest.raises(DataError, match="collect"):
+        rows_of(polars.DataFrame({"a": [1.0]}).lazy())
+
+
+def test_an_explanation_of_shap_stands_for_its_data_and_names(shap):
+    given = shap.Explanation(values=np.zeros((40, 3)), base_values=0.0, data=X, feature_names=["c", "a", "b"])
+    table = rows_of(given)
+    assert isinstance(table, DataTable)
+    np.testing.assert_array_equal(match_columns(table, NAMES), X[:, [1, 2, 0]])
+    one = rows_of(given[3])
+    np.testing.assert_array_equal(one.X, X[3:4])
+
+
+def test_an_explanation_without_names_is_an_array_and_one_without_data_is_refused(shap):
+    np.testing.assert_array_equal(rows_of(shap.Explanation(values=np.zeros((40, 3)), data=X)), X)
+    with pytest.raises(DataError, match="no data"):
+        rows_of(shap.Explanation(values=np.zeros((40, 3))))
+
+
+def test_weighted_centres_of_shap_keep_their_weights_and_their_names(shap):
+    pandas = pytest.importorskip("pandas")
+    summary = shap.kmeans(X, 5, round_values=False)
+    found = background_from(summary, NAMES)
+    np.testing.assert_allclose(found.weights, summary.weights)
+    np.testing.assert_allclose(found.mean, X.mean(axis=0))
+    moved = shap.kmeans(pandas.DataFrame(X[:, [1, 2, 0]], columns=["b", "c", "a"]), 5, round_values=False)
+    np.testing.assert_allclose(background_from(moved, NAMES).mean, X.mean(axis=0))
+    np.testing.assert_allclose(background_from(moved).mean, X.mean(axis=0)[[1, 2, 0]])
+
+
+def test_maskers_of_shap_stand_for_their_rows(shap):
+    pandas = pytest.importorskip("pandas")
+    plain = shap.maskers.Independent(X, max_samples=100)
+    np.testing.assert_array_equal(background_from(plain), X)
+    frame = pandas.DataFrame(X[:, [1, 2, 0]], columns=["b", "c", "a"])
+    masker = shap.maskers.Independent(frame, max_samples=100)
+    np.testing.assert_array_equal(match_columns(background_from(masker), NAMES), X)
+
+
+def test_what_holds_no_rows_is_refused_and_what_is_known_is_left_alone(shap):
+    with pytest.raises(DataError, match="holds no rows"):
+        background_from(shap.maskers.Text())
+    background = Background(X, np.ones(40))
+    assert background_from(background) is background
+    assert background_from(None) is None
+    assert rows_of(X) is X
