@@ -97,7 +97,7 @@ def ball_radius(A, b, rows, opening, witness, limits, growth, widenings):
 @njit(**JIT)
 def ball_radii(first, net, bits, witnesses, domain_A, domain_b, limits, growth, widenings):
     """`ball_radius` of every region of a sorted list of patterns (arrays as in shallow/maps.py), with domain rows."""
-    WT, woff, _, off, lo, hi, start, target, weight = net
+    WT, woff, _, off, lo, hi, start, target, weight, _ = net
     n = first.shape[0] - 1
     neurons = off[len(off) - 1]
     Z = np.zeros((n + 1, neurons))

@@ -294,7 +294,7 @@ def search(
     those whose next neuron (or, with all decided, whose region) rounding leaves undecided, and nothing below them was
     searched.
     """
-    WT, woff, bias, off, lo, hi, source, target, weight = net
+    WT, woff, bias, off, lo, hi, source, target, weight, twin = net
     columns = (source, target, weight)
     Z1, E1, e, start_AT, start_b, start_error, inverse_scale = chart
     decided, start_flags, start_y, start_basis = node
@@ -448,6 +448,19 @@ def search(
                 flags[q] = 1 if pre[q] == 1 else 0
                 slope[q] = hi[q] if pre[q] == 1 else lo[q]
                 counters[INTERVAL] += 1
+                q += 1
+                continue
+            other = abs(twin[q]) - 1
+            known = twin[q] > 0
+            if twin[q] < 0:  # opposite signs, unless both are zero all over the cell
+                row = proof_row[other]
+                proved = proof_side[other] != 0 and 0 < row < rows and row_stamp[row] == proof_stamp[other]
+                known = proved or flags[other] & 2 != 0
+            if known:
+                active = flags[other] & 1 if twin[q] > 0 else 1 - (flags[other] & 1)
+                flags[q] = active
+                slope[q] = hi[q] if active else lo[q]
+                counters[EARLIER] += 1
                 q += 1
                 continue
             if proof_side[q] != 0 and proof_row[q] < rows and row_stamp[proof_row[q]] == proof_stamp[q]:

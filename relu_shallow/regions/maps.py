@@ -12,7 +12,7 @@ def update_maps(Z, flags, net, packed, everything):
     `net` is the network's `Weights` (regions/weights.py). Z holds [G_l g_l]^T side by side; layer 1 is there already.
     Z_l = W_l D_{l-1} Z_{l-1} + [0 b_l] (section 2 of arXiv 2306.11827), with slopes in D.
     """
-    WT, woff, bias, off, lo, hi, first, target, weight = net
+    WT, woff, bias, off, lo, hi, first, target, weight, _ = net
     n = Z.shape[0] - 1
     layers = len(off) - 1
     neurons = off[layers]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from relu_shallow.network import Matrix, Network, dense
+from relu_shallow.network import Affine, Gate, Matrix, Network, dense
 
 SPARSE = 8  # a CSR layer with fewer than one weight in so many is read column by column (measured)
 
@@ -18,6 +18,9 @@ class Weights(NamedTuple):
     Layer l (from 0) has the neurons off[l]..off[l+1] - 1. A dense W_l^T lies in WT from woff[l] on, row by row. Where
     woff[l] is -1 the layer is sparse, and the weights that leave neuron k of the layer below are
     weight[first[k]..first[k+1] - 1], to the neurons `target` of the layer, counted from 0 in it.
+
+    `twin[q]` is p + 1 where neuron q has the weights and bias of neuron p before it in its layer, which switches, and
+    -(p + 1) where it has those times -1; else 0. Their pre-activations are then the same function, or opposite ones.
     """
 
     WT: Float[np.ndarray, " numbers"]
@@ -29,6 +32,7 @@ class Weights(NamedTuple):
     first: Int[np.ndarray, " neurons_plus_1"]
     target: Int[np.ndarray, " entries"]
     weight: Float[np.ndarray, " entries"]
+    twin: Int[np.ndarray, " neurons"]
 
 
 def weights_of(network: Network) -> Weights:
@@ -58,7 +62,31 @@ def weights_of(network: Network) -> Weights:
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         np.concatenate(targets),
         np.concatenate(weights),
+        np.concatenate([_twins(*layer) for layer in zip(network.affine[:-1], network.gates, off[:-1], strict=True)]),
     )
+
+
+def _twins(affine: Affine, gate: Gate, start: np.int64) -> Int[np.ndarray, " neurons"]:
+    """Which neurons of a layer repeat one before them, or its negative; numbers from `start` on, as in `Weights`."""
+    twin = np.zeros(len(affine.b), np.int64)
+    known: dict[bytes, int] = {}
+    rows = affine.W if isinstance(affine.W, np.ndarray) else canonical(affine.W)
+    for q, bias in enumerate(affine.b):
+        places, weights = np.zeros(0), rows[q] if isinstance(rows, np.ndarray) else None
+        if weights is None:
+            here = slice(rows.indptr[q], rows.indptr[q + 1])
+            places, weights = rows.indices[here], rows.data[here]
+        if gate.active[q] == gate.inactive[q] or not weights.any():
+            continue
+        row = np.append(weights, bias)
+        plus, minus = (places.tobytes() + (sign * row + 0.0).tobytes() for sign in (1.0, -1.0))  # -0.0 is 0.0
+        if plus in known:
+            twin[q] = known[plus]
+        elif minus in known:
+            twin[q] = -known[minus]
+        else:
+            known[plus] = int(start) + q + 1
+    return twin
 
 
 def is_sparse(W: Matrix) -> bool:

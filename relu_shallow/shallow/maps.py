@@ -13,7 +13,7 @@ def affine_maps(first, net, last, last_bias, bits, cell, neuron, H, c, alpha, be
 
     `first` is (n + 1, width) = [W_1 b_1]^T; `net` the network's `Weights` (regions/weights.py); `last` is W_{L+1}^T.
     """
-    _, _, _, off, lo, hi, _, _, _ = net
+    _, _, _, off, lo, hi, _, _, _, _ = net
     regions = len(bits)
     layers = len(off) - 1
     neurons = off[layers]
