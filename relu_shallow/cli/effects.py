@@ -82,7 +82,8 @@ def command(
         put_table(out, ["value", *names], [found.at, *(found.mean[:, k] for k in chosen)])
         if ice:
             curves = [found.ice.value[:, k] for k in chosen]
-            put_table(ice, ["row", "value", *(found.outputs[k] for k in chosen)], [found.ice.row, found.ice.at, *curves])
+            names = ["row", "value", *(found.outputs[k] for k in chosen)]
+            put_table(ice, names, [found.ice.row, found.ice.at, *curves])
     _report(found, list(chosen), perf_counter() - began, out, as_json)
 
 

@@ -23,7 +23,8 @@ ADVICE = "to stop with certified bounds after S seconds, give --time-limit S; a 
 @click.option("--minus", metavar="K", type=click.IntRange(min=0), help="Of the difference: the output minus this one.")
 @click.option("--time-limit", metavar="S", type=Seconds(), help="Stop after about S seconds, with certified bounds.")
 @click.option("--per-region", metavar="OUT", type=click.Path(),
-              help="Also write the extremes on every region of a converted network (.csv, .parquet, .json, .npz).")  # fmt: skip
+              help="Also write the extremes on every region of a converted network: a table as .csv, .parquet, .json "
+              "or .npz.")  # fmt: skip
 @model_options
 @data_options
 @json_option

@@ -13,8 +13,8 @@ MANY = 12  # pairs listed for people
 
 @click.command("interactions")
 @click.argument("shallow_or_model", type=click.Path())
-@click.option("--domain", metavar="SPEC", help="Where: box:LO,HI, box:FILE, data:FILE, vnnlib:FILE, ball:EPS@FILE:ROW or "
-              "all; by default that of a converted network.")  # fmt: skip
+@click.option("--domain", metavar="SPEC", help="Where: box:LO,HI, box:FILE, data:FILE, vnnlib:FILE, ball:EPS@FILE:ROW "
+              "or all; by default that of a converted network.")  # fmt: skip
 @model_options
 @data_options
 @json_option

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 @model_options
 @data_options
 @json_option
-def command(
-    model_or_shallow: str, domain: str | None, time_limit: float, as_json: bool, **options: Any
-) -> None:
+def command(model_or_shallow: str, domain: str | None, time_limit: float, as_json: bool, **options: Any) -> None:
     """Say in which features each output never falls, or never rises, when that feature alone grows.
 
     Each answer is proved, refuted by two points that differ in the feature only, or undecided. From a converted network

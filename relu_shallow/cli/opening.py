@@ -22,7 +22,7 @@ def open_any(path: str, reading: dict[str, Any]) -> Network | ShallowNetwork | S
         return load_network(path, **reading)
     given = sorted(f"--{name.replace('_', '-')}" for name, value in reading.items() if value)
     if given:
-        raise UsageError(f"{path} is a converted network, which is read as it is: {', '.join(given)} is for model files")
+        raise UsageError(f"{path} is a converted network, which is read as it is: {', '.join(given)} is for models")
     return open_converted(path)
 
 

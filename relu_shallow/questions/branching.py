@@ -1,4 +1,4 @@
-"""Bounds of derivatives over a box by branch and bound: boxes are bisected, or neurons' signs given, until signs show."""
+"""Bounds of derivatives over a box by branch and bound: boxes are bisected or neurons' signs given until signs show."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def slopes_over_box(
             parts += halves
         queue += _bounded(network, parts)
     # where a part is left unsplit since its signs are settled by points, its bounds count all the same
-    return Slopes(np.where(np.isfinite(done_low), done_low, 0.0), np.where(np.isfinite(done_high), done_high, 0.0), steepest)
+    lower, upper = (np.where(np.isfinite(side), side, 0.0) for side in (done_low, done_high))
+    return Slopes(lower, upper, steepest)
 
 
 def _sampled(network: Network, X: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "2 outputs inputs inputs"]:
@@ -100,7 +101,8 @@ def _split(network: Network, bounds: Bounds, signs: np.ndarray) -> list[tuple[Bo
             return []
         left, right = bounds.hi.copy(), bounds.lo.copy()
         left[axis] = right[axis] = middle
-        return [(Bounds(lo, hi, bounds.lower, bounds.upper), signs) for lo, hi in ((bounds.lo, left), (right, bounds.hi))]
+        boxes = ((bounds.lo, left), (right, bounds.hi))
+        return [(Bounds(lo, hi, bounds.lower, bounds.upper), signs) for lo, hi in boxes]
     layer = np.searchsorted(np.cumsum(network.widths), open_, side="right")
     first = open_[layer == layer.min()]
     best = int(first[np.argmax(np.minimum(-low[first], high[first]))])

@@ -222,7 +222,7 @@ def _mean_curve(ice: Curves, share: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     at, place = np.unique(ice.at, return_inverse=True)
     jump = np.zeros((len(at), ice.value.shape[1]))
     np.add.at(jump, place.reshape(-1), change)
-    keep = jump.any(axis=1)
+    keep = (jump != 0).any(axis=1)
     keep[[0, -1]] = True
     at, jump = at[keep], jump[keep]
     wide = np.longdouble

@@ -87,7 +87,7 @@ def extremes(
     chosen = fit(domain, network.inputs) if domain is not None else own
     if chosen is None:
         raise DomainError("say over which domain the extremes are meant, as Box(-1, 1)")
-    ends = []
+    ends: list[Extreme] = []
     for sign in (-1.0, 1.0):
         left = (time_limit - (perf_counter() - began)) / (1.0 if ends else 2.0)
         if isinstance(chosen, Box):
@@ -167,7 +167,7 @@ def _surely(network: Network, x: np.ndarray, weights: np.ndarray) -> float:
 
 
 def largest_on(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[float, float, Float[np.ndarray, " inputs"]]:
-    """(value, proved bound, point) of the largest weights . f on a region; infinite, at the witness, where undecided."""
+    """(value, proved bound, point) of the largest weights . f on a region; undecided: infinite, at the witness."""
     h, c = weights @ cell.alpha, float(weights @ cell.beta)
     everything = np.arange(len(cell.b))
     answer, mu = solve(cell, everything, h)

@@ -1,4 +1,4 @@
-"""Certified bounds of all outputs' derivatives by all features over boxes or cells: slopes of open gates as intervals."""
+"""Certified bounds of all outputs' derivatives over boxes or cells, from slopes of open gates as intervals."""
 
 from __future__ import annotations
 

@@ -164,9 +164,7 @@ def proved_bound(
     return float(top + roundings * (size + unsure) * 2 + unsure + TINY)
 
 
-def exact_multipliers(
-    rows: Rows, h: Sequence[int | Fraction], support: Sequence[int]
-) -> dict[int, Fraction] | None:
+def exact_multipliers(rows: Rows, h: Sequence[int | Fraction], support: Sequence[int]) -> dict[int, Fraction] | None:
     """mu >= 0 on some of the support with h + sum mu_k a_k = 0, exactly; None where there is none to be found.
 
     Gauss's elimination in fractions; where the support's normals are dependent, the later of them get zero.

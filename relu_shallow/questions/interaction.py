@@ -212,9 +212,7 @@ def _carried_by_facets(cell: Cell, free: Bool[np.ndarray, " inputs"]) -> Bool[np
 # --- the converse -----------------------------------------------------------------------------------------------
 
 
-def _second_differences(
-    network: Network, domain: Domain, free: Bool[np.ndarray, " inputs"]
-) -> Bool[np.ndarray, "i j"]:
+def _second_differences(network: Network, domain: Domain, free: Bool[np.ndarray, " inputs"]) -> Bool[np.ndarray, "i j"]:
     """The pairs of which some random second difference is not zero, all rounding counted."""
     n = network.inputs
     rng = np.random.default_rng(0)

@@ -1,9 +1,9 @@
 """The largest value of a weighted sum of outputs over a box, by branch and bound with certified bounds.
 
 A node is a box with some neurons' signs. Relaxations backwards through the layers bound the sum on many nodes at once
-(relaxation.py); what they leave is put to a linear program with every gate's relaxation (relaxed_program.py), whose multipliers
-prove a bound. With every sign settled both are the network itself, so the search ends. Inputs are bisected where they
-are few and many signs are open, else the neuron is split whose relaxation loses most.
+(relaxation.py); what they leave is put to a linear program with every gate's relaxation (relaxed_program.py), whose
+multipliers prove a bound. With every sign settled both are the network itself, so the search ends. Inputs are bisected
+where they are few and many signs are open, else the neuron is split whose relaxation loses most.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FEW_OPEN = 10  # unless no more signs are open than this
 UNDECIDED = 0.01  # what a triangle's height counts beside the loss at the program's point
 STARTS = 1024  # random points that the search starts from
 Status = Literal["proved", "bounded"]
+Part = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...], Bounds | None]  # lo, hi, signs, splits, parent's
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def largest_over_box(
     while queue and not search.closed(-queue[0][0]):
         if perf_counter() - began > time_limit or search.value > enough:
             break
-        batch = []
+        batch: list[Part] = []
         while queue and len(batch) < BATCH and not search.closed(-queue[0][0]):
             node = heapq.heappop(queue)[2]
             parts = search.split(node)
@@ -128,13 +129,14 @@ class _Search:
         if sure[best] > self.value:
             self.value, self.point = float(sure[best]), X[best].copy()
 
-    def nodes(self, parts: list) -> list[_Node]:
+    def nodes(self, parts: list[Part]) -> list[_Node]:
         """The parts that may hold a better point, with their bounds; best points on the way are kept."""
         if not parts:
             return []
         lo, hi = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
         signs = np.stack([part[2] for part in parts])
-        known = None if parts[0][4] is None else _stacked([part[4] for part in parts])
+        parents = [part[4] for part in parts if part[4] is not None]
+        known = _stacked(parents) if parents else None
         bounds = preactivation_bounds(self.network, lo, hi, signs, known)
         A, a = linear_upper(self.network, bounds, self.weights[None, :])
         top = largest(A, a, lo, hi)[:, 0]
@@ -169,7 +171,7 @@ class _Search:
         """Whether a node is split by an input."""
         return len(bounds.lo) <= FEW_INPUTS and len(self.open(bounds)) > FEW_OPEN
 
-    def split(self, node: _Node) -> list:
+    def split(self, node: _Node) -> list[Part]:
         """The two halves of a node; none where nothing is open and the box is a point or settled."""
         open_ = self.open(node.known)
         if not len(open_):
@@ -177,14 +179,14 @@ class _Search:
         if self.bisects(node.known):
             return self._bisected(node)
         best = int(open_[np.argmax(self._scores(node)[open_])])
-        parts = []
+        parts: list[Part] = []
         for sign in (1, -1):
             signs = node.signs.copy()
             signs[best] = sign
             parts.append((node.lo, node.hi, signs, (*node.splits, best), node.known))
         return parts
 
-    def _bisected(self, node: _Node) -> list:
+    def _bisected(self, node: _Node) -> list[Part]:
         width = node.hi - node.lo
         unit = np.where(self.hi > self.lo, self.hi - self.lo, 1.0)
         steep = np.abs(node.A) * unit
@@ -198,7 +200,7 @@ class _Search:
 
     def _scores(self, node: _Node) -> Float[np.ndarray, " neurons"]:
         """What a neuron's relaxation loses: at the program's point, or else its triangle's height, times its weight."""
-        low, high = np.concatenate([np.zeros(0), *node.known.lower[:-1]]), np.concatenate([np.zeros(0), *node.known.upper[:-1]])
+        low, high = (np.concatenate([np.zeros(0), *side[:-1]]) for side in (node.known.lower, node.known.upper))
         scores = np.zeros(len(low))
         c = self.weights
         for index in range(len(self.network.gates) - 1, -1, -1):

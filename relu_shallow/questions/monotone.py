@@ -37,11 +37,11 @@ SHORTER = (1.0, 2.0**-4, 2.0**-8, 2.0**-16, 2.0**-24)  # steps tried for a count
 class Monotone:
     """For each output k and feature j: does f_k never fall (rising), never rise (falling) when only x_j grows?
 
-    `status[0, k, j]` is about rising, `status[1, k, j]` about falling; both proved means that the feature has no effect.
-    `pairs[s, k, j]` are two points of the domain, the second with the larger x_j, that refute it (NaN where none does).
-    `slopes` (2, outputs, inputs) are certified bounds of the derivatives. `lipschitz` (outputs, 3) are the constants for
-    distances in L1, L2 and L-infinity, as certified upper bounds; `exact_lipschitz` says that they are reached, to
-    rounding. Where no list of regions is there they come from the bounds of the derivatives.
+    `status[0, k, j]` is about rising, `status[1, k, j]` about falling; both proved: the feature has no effect.
+    `pairs[s, k, j]` are two points of the domain, the second with the larger x_j, that refute it (NaN where none
+    does). `slopes` (2, outputs, inputs) are certified bounds of the derivatives. `lipschitz` (outputs, 3) are the
+    constants for distances in L1, L2 and L-infinity, as certified upper bounds; `exact_lipschitz` says that they are
+    reached, to rounding. Where no list of regions is there they come from the bounds of the derivatives.
     """
 
     features: tuple[str, ...]
@@ -53,9 +53,7 @@ class Monotone:
     exact_lipschitz: bool
 
 
-def monotone(
-    source: Network | Converted, *, domain: Domain | None = None, time_limit: float = np.inf
-) -> Monotone:
+def monotone(source: Network | Converted, *, domain: Domain | None = None, time_limit: float = np.inf) -> Monotone:
     """What is proved about each output and feature over a domain (by default the converted one).
 
     From a converted network's own domain by its regions; from a network, or on another domain, over a box, where the
@@ -114,7 +112,8 @@ def _from_regions(converted: Converted) -> Monotone:
     if not certain:
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
         lipschitz = np.full_like(lipschitz, np.inf)
-    return Monotone(network.feature_names, network.output_names, status, pairs, np.stack([low, high]), lipschitz, certain)
+    slopes = np.stack([low, high])
+    return Monotone(network.feature_names, network.output_names, status, pairs, slopes, lipschitz, certain)
 
 
 def _pieces(converted: Converted) -> Iterator[Listed]:
@@ -131,10 +130,11 @@ def _norms(size: Float[np.ndarray, "outputs regions inputs"]) -> Float[np.ndarra
 
 
 def _settle(
-    converted: Converted, doubts: list[tuple[Listed, int, int, np.ndarray]], violated: Bool[np.ndarray, "2 k j"],
+    converted: Converted, doubts: list[tuple[Listed, int, int, np.ndarray]],
+    violated: Bool[np.ndarray, "2 k j"],
     best: dict[tuple[int, int, int], tuple[np.ndarray, float]],
 ) -> Bool[np.ndarray, "2 k j"]:  # fmt: skip
-    """Which (sense, output, feature) have no doubtful slope left; exact slopes of the wrong sign count as violations."""
+    """Which (sense, output, feature) have no doubtful slope left; exact slopes of the wrong sign are violations."""
     network = converted.network
     domain = fit(converted.domain, network.inputs)
     settled = np.ones(violated.shape, dtype=bool)

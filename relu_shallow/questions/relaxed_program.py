@@ -80,7 +80,8 @@ def program_of(network: Network, bounds: Bounds, signs: Int8[np.ndarray, " neuro
         above.append((given[:, None] * Z)[told])
         above_r.append((given * layer.b)[told])
         sizes.append(np.abs(layer.b)[told])
-        ends = np.stack([low * np.where(low > 0, q, p), high * np.where(high > 0, q, p), np.where(open_, 0.0, low * slope)])
+        ends = np.stack([low * np.where(low > 0, q, p), high * np.where(high > 0, q, p),
+                         np.where(open_, 0.0, low * slope)])  # fmt: skip
         lo.append(ends.min(axis=0) - 2 * UNIT * np.abs(ends).max(axis=0))
         hi.append(ends.max(axis=0) + 2 * UNIT * np.abs(ends).max(axis=0))
         before, here = here, here + width
@@ -121,28 +122,26 @@ def solve(network: Network, program: Program, weights: Float[np.ndarray, " outpu
                      _losses(network, found.x))  # fmt: skip
     if found.status != 2:
         return None
-    return _emptiness(network, program, c, constant, weights)
+    return _emptiness(network, program)
 
 
-def _emptiness(
-    network: Network, program: Program, c: np.ndarray, constant: float, weights: np.ndarray
-) -> Found | None:
+def _emptiness(network: Network, program: Program) -> Found | None:
     """The proof that a part is empty: the least violation of its rows is positive, and its multipliers show it."""
     from scipy.optimize import linprog
 
-    cut = program.equations
+    cut, variables = program.equations, len(program.lo)
     both = np.concatenate([program.R, -program.R[:cut]])
     constants = np.concatenate([program.r, -program.r[:cut]])
     lifted = np.column_stack([-both, -np.ones(len(both))])
     box = np.vstack([np.column_stack([program.lo, program.hi]), [0.0, np.inf]])
-    found = linprog(np.r_[np.zeros(len(c)), 1.0], A_ub=lifted, b_ub=constants, bounds=box, method="highs",
+    found = linprog(np.r_[np.zeros(variables), 1.0], A_ub=lifted, b_ub=constants, bounds=box, method="highs",
                     options=LP_OPTIONS)  # fmt: skip
     if found.status != 0 or not found.fun > 0:
         return None
     dual = np.maximum(-found.ineqlin.marginals, 0.0)
     mu = dual[: len(program.r)].copy()
     mu[:cut] -= dual[len(program.r) :]
-    top = proved(network, program, np.zeros(len(c)), 0.0, np.zeros(len(weights)), mu)
+    top = proved(network, program, np.zeros(variables), 0.0, np.zeros(network.outputs), mu)
     bound = -np.inf if top < 0 else np.inf
     return Found(bound, found.x[: network.inputs], _losses(network, found.x[:-1]))
 

@@ -186,4 +186,6 @@ def _interval(name: str, low: float | None, high: float | None, digits: int) -> 
         return f"{name} = {number_text(low, digits)}"
     if low is not None and high is not None:
         return f"{number_text(low, digits)} <= {name} <= {number_text(high, digits)}"
-    return f"{name} >= {number_text(low, digits)}" if low is not None else f"{name} <= {number_text(high or 0.0, digits)}"
+    if low is not None:
+        return f"{name} >= {number_text(low, digits)}"
+    return f"{name} <= {number_text(np.inf if high is None else high, digits)}"

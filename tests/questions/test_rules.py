@@ -19,7 +19,7 @@ from relu_shallow.questions.units import Units, read_units
 
 
 def inside(rule, X, slack=0.0):
-    return (X @ rule.A.T <= rule.b + slack * (1 + np.abs(rule.b))).all(axis=1)
+    return (rule.b + slack * (1 + np.abs(rule.b)) >= X @ rule.A.T).all(axis=1)
 
 
 def every_rule(shallow, **options):
@@ -48,7 +48,7 @@ def test_without_a_hidden_layer_the_rule_is_the_domain():
     assert rule_lines(rule) == ["-1 <= x0 <= 1", "-1 <= x1 <= 1"]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_rules_hold_the_points_of_their_region_and_no_others(seed):
     network = from_layers(random_layers(2, 5, 4, 1, seed=seed))
