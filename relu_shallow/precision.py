@@ -131,6 +131,7 @@ PENALTIES = (2.0**14, 2.0**26)  # what missing a row costs, in sizes of the obje
 NEAREST = 2.0**10 * LP_TOLERANCE  # relative: what a nearest point may be off, its vertex a solution of some rows
 FARTHEST = 1 / UNIT  # how far a nearest point is looked for: beyond, the point it is to be near to is lost in rounding
 ROOM = 1 + 2.0**-16  # a search box's size, in radii: with room for the solver where the nearest point is at the end
+SURPLUS = 2.0**12 * UNIT  # by how much a point sought shall fit rows of unit norm: more than the simplex gives way
 LP_OPTIONS = {"primal_feasibility_tolerance": LP_TOLERANCE, "dual_feasibility_tolerance": LP_TOLERANCE}  # of linprog
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.network import activation_patterns, local_maps
+from relu_shallow.precision import NEAREST
 from relu_shallow.questions.distance import distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
 from relu_shallow.questions.least_norm import least_norm
@@ -18,7 +19,18 @@ ROUNDS, HALVINGS, PUSHES, SPREAD = 12, 12, 40, 512
 def made_sure(question: Question, goal: Goal, z: np.ndarray, push: np.ndarray) -> Found | None:
     """The distance and place of a point at or beside z that surely meets the goal and lies in the space, if any."""
     z = rounded(question, z)
-    direction = np.where(question.space.free & (question.weights > 0), push, 0.0)
+    away = np.abs(z - question.x)
+    moved = away > NEAREST * away.max(initial=0.0)
+    for point, may_move in ((np.where(moved, z, rounded(question, question.x)), moved), (z, np.ones(len(z), bool))):
+        found = _pushed(question, goal, point, np.where(may_move, push, 0.0))
+        if found is not None:
+            return found
+    return None
+
+
+def _pushed(question: Question, goal: Goal, z: np.ndarray, push: np.ndarray) -> Found | None:
+    """The first of ever longer steps from z that surely meets the goal inside the space."""
+    direction = np.where(question.space.free, push, 0.0)
     length = float(np.linalg.norm(direction))
     value, error = margins(goal, question.network, z[None])
     steps = [0.0]

@@ -26,7 +26,7 @@ def distance(
     norm: Norm, weights: Float[np.ndarray, " n"], x: Float[np.ndarray, " n"], Y: Float[np.ndarray, "*points n"]
 ) -> Float[np.ndarray, "*points"]:
     """|weights * (y - x)| for each point y, rounded up."""
-    return size(norm, weights * (Y - x)) * (1 + gamma(3))
+    return np.asarray(size(norm, weights * (Y - x)) * (1 + gamma(3)))
 
 
 def proved_distance(

@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from relu_shallow.errors import UsageError
 from relu_shallow.network import Network
-from relu_shallow.precision import FARTHEST, NEAREST, UNIT
+from relu_shallow.precision import FARTHEST, NEAREST, TINY, UNIT
 from relu_shallow.questions.approach import Found, approached, made_sure
 from relu_shallow.questions.distance import NORMS, Norm, distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
@@ -50,13 +50,17 @@ class Nearest:
 
 @dataclass(eq=False)
 class _Search:
-    """The state of one search: the heap of open cells by bound, the best point, what could not be divided further."""
+    """The state of one search: the heap of open cells by bound, the best point, what could not be divided further.
+
+    Cells are cut to `reach`, the distance of the best point once there is one; nothing beyond `limit` is looked at.
+    """
 
     question: Question
     ends: float
     aim: float
     best: Found | None
     reach: float
+    limit: float
     heap: list[tuple[float, int, Cell]] = field(default_factory=list)
     stuck: float = np.inf
     cells: int = 0
@@ -90,10 +94,10 @@ class _Search:
 
     @property
     def lower(self) -> float:
-        """What every open cell proves together: no point that meets a goal is nearer, within `reach`."""
+        """What the open cells prove together: no point that meets a goal is nearer."""
         open_ = self.heap[0][0] if self.heap else np.inf
         nearest = settled(self.question, self.best[0]) if self.best is not None else np.inf
-        return min(open_, self.stuck, nearest)
+        return min(open_, self.stuck, nearest, self.limit)
 
 
 def settled(question: Question, upper: float) -> float:
@@ -121,7 +125,7 @@ def nearest_point(
     if space.surely_holds(question.x) and surely_met(goals, network, question.x[None])[0]:
         return Nearest(0.0, 0.0, question.x, "exact", 0, time.perf_counter() - started)
     search, proved = _widening(question, started + time_limit)
-    lower, best = min(search.lower, proved), search.best
+    lower, best = max(search.lower, proved), search.best
     if best is None and lower == np.inf:
         return Nearest(np.inf, np.inf, np.full(network.inputs, np.nan), "none", search.cells,
                        time.perf_counter() - started)  # fmt: skip
@@ -133,32 +137,33 @@ def nearest_point(
 def _widening(question: Question, ends: float) -> tuple[_Search, float]:
     """The search of the whole space or, where that has no end, of balls that grow until one holds a point.
 
-    The second value is a bound on what the search did not look at: inf where it looked at everything.
+    The second value is the radius of the last ball that is proved to hold none.
     """
     finite = np.isfinite(question.space.lo).all() and np.isfinite(question.space.hi).all()
     if finite:
         corner = np.maximum(np.abs(question.space.lo - question.x), np.abs(question.space.hi - question.x))
         reach = float(distance(question.norm, question.weights, np.zeros_like(corner), corner))
-        return _searched(question, ends, max(reach, float(np.finfo(float).tiny))), float(np.inf)
+        return _searched(question, ends, max(reach, TINY), float(np.inf)), 0.0
     reach = 1.0 + float(np.abs(question.weights * question.x).max(initial=0.0))
-    cells = 0
+    cells, proved = 0, 0.0
     while True:
-        search = _searched(question, ends, reach)
+        search = _searched(question, ends, reach, reach)
         search.cells += cells
-        if search.best is not None:
-            return search, float(np.inf)
-        done = not search.heap and search.stuck == np.inf
-        if not done or reach > FARTHEST or time.perf_counter() > ends:
-            return search, reach
-        cells, reach = search.cells, 8.0 * reach
+        found = search.best is not None and search.best[0] <= search.limit
+        empty = not search.heap and search.stuck == np.inf
+        if found or not empty or reach > FARTHEST or time.perf_counter() > ends:
+            return search, proved
+        cells, proved = search.cells, search.limit
+        reach = 8.0 * search.limit if search.best is None else search.best[0]
 
 
-def _searched(question: Question, ends: float, reach: float) -> _Search:
-    """The search within `reach` of x."""
+def _searched(question: Question, ends: float, reach: float, limit: float) -> _Search:
+    """The search within `reach` of x, or as far as the first point found, where that is farther; see `_Search`."""
     best = approached(question, reach)
+    if best is not None:
+        reach, limit = best[0], max(limit, best[0])
     _, errors = zip(*(margins(goal, question.network, question.x[None]) for goal in question.goals), strict=True)
-    aim = 64 * float(np.max(errors))
-    search = _Search(question, ends, aim, best, reach if best is None else min(best[0], reach))
+    search = _Search(question, ends, 64 * float(np.max(errors)), best, reach, limit)
     none = np.zeros(question.network.neurons, np.int8)
     start = np.clip(question.x, question.space.lo, question.space.hi)
     for number in range(len(question.goals)):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from relu_shallow.network import Network, preactivations
-from relu_shallow.precision import LP_TOLERANCE, PENALTIES, ROOM, TINY, UNIT, gamma
+from relu_shallow.precision import LP_TOLERANCE, PENALTIES, ROOM, SURPLUS, TINY, UNIT, gamma
 from relu_shallow.questions.distance import Norm, proved_distance
 from relu_shallow.questions.goal import Goal
 from relu_shallow.questions.least_norm import least_norm
@@ -112,11 +112,12 @@ def parts_of(question: Question, cell: Cell) -> list[Part]:
         return []
     ends = np.cumsum(question.network.widths)
     layer = int(np.searchsorted(ends, index, side="right"))
+    place = index - int(ends[layer]) + question.network.widths[layer]
     parts = []
     for sign in (1, -1):
         signs = cell.signs.copy()
         signs[index] = sign
-        parts.append(replace(part, signs=signs, known=_with_sign(cell.bounds, layer, index - ends[layer], sign),
+        parts.append(replace(part, signs=signs, known=_with_sign(cell.bounds, layer, place, sign),
                              first=layer + 1))  # fmt: skip
     return parts
 
@@ -215,6 +216,7 @@ def _bounded(
     G = A / w * reach
     length = np.linalg.norm(G, axis=1)
     length = np.where(length > 0, length, 1.0)
+    margin = np.where(margin > 0, np.maximum(margin, SURPLUS * length), margin)
     low, high = w * (lo - x) / reach, w * (hi - x) / reach
     best, z, y = 0.0, None, np.zeros(len(a))
     for price in PENALTIES:
