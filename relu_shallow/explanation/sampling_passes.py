@@ -19,8 +19,9 @@ from relu_shallow.explanation.sampling_walks import Game, gains_along
 
 MOST_COVERED = 1 << 12  # pairs up to which every background row gets two; beyond, rows share strata
 STRATA = 1 << 9  # of a first pass over a background of which rows share strata
-AT_ONCE = 1 << 15  # hybrids of one task: fractions of a second, so that a deadline is kept
-GAINS = 1 << 21  # numbers of one task
+AT_ONCE = 1 << 15  # hybrids of one task, fewer where a network is large:
+WORK = 1 << 31  # multiplications of one task; so it takes about a second at most, and a deadline is kept
+GAINS = 1 << 21  # numbers that one task holds
 FIRST_PASS = 0.5  # the part of the time until a deadline that the first pass over all rows may take
 
 Part = tuple[int, tuple[np.ndarray, ...]]  # hybrids evaluated, and the sums of `sampling_kernel.sum_up`
@@ -67,7 +68,7 @@ def run_pass(run: Run, rows: list[int], pairs: int, number: int) -> Iterator[Sum
     strata = lay_strata(background, run.game.FB, len(background.X) if covered else pairs // 2, pairs)
     parts = _cut(strata, run)
     keys = [(r, k) for r in rows for k in range(len(parts))]
-    step = max(1, AT_ONCE // (2 * run.X.shape[1] * int(parts[0].pairs.sum())))
+    step = max(1, _hybrids_at_once(run) // (2 * run.X.shape[1] * int(parts[0].pairs.sum())))
     waiting = [run.pool.submit(_tasks, run, keys[at : at + step], parts, number) for at in range(0, len(keys), step)]
     try:
         found: list[Part] = []
@@ -83,10 +84,15 @@ def run_pass(run: Run, rows: list[int], pairs: int, number: int) -> Iterator[Sum
             future.cancel()
 
 
+def _hybrids_at_once(run: Run) -> int:
+    each = sum(layer.W.size if isinstance(layer.W, np.ndarray) else layer.W.nnz for layer in run.game.network.affine)
+    return min(AT_ONCE, WORK // each)
+
+
 def _cut(strata: Strata, run: Run) -> list[Strata]:
     """The strata in runs of bearable size."""
     inputs, outputs = run.X.shape[1], run.FX.shape[1]
-    most = max(2, min(AT_ONCE // (2 * inputs), GAINS // (inputs * outputs)))
+    most = max(2, min(_hybrids_at_once(run) // (2 * inputs), GAINS // (inputs * outputs)))
     part = (np.cumsum(strata.pairs) - strata.pairs) // most
     edges = np.flatnonzero(np.diff(part, prepend=-1, append=part[-1] + 1))
     return [
