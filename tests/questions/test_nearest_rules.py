@@ -1,0 +1,124 @@
+"""Robust radii and counterfactuals: the rules are kept, and the answers are those worked out by hand."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from conftest import data_path
+
+from relu_shallow.cli import counterfactual as counterfactual_command
+from relu_shallow.cli import radius as radius_command
+from relu_shallow.domain import Box
+from relu_shallow.errors import DomainError, UsageError
+from relu_shallow.load import load_network
+from relu_shallow.network import from_layers
+from relu_shallow.questions.counterfactual import SCALES, Rules, counterfactual, numbers_of, spread_weights
+from relu_shallow.questions.distance import NORMS
+from relu_shallow.questions.radius import robust_radii
+
+# class 1 where x + 2 y + z > 2.5
+PLANE = from_layers([(np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]), np.array([0.0, -2.5]))])
+# relu(x) - relu(-x - 1): 0 on [-1, 0]
+FLAT = from_layers([(np.array([[1.0], [-1.0]]), np.array([0.0, -1.0])), (np.array([[1.0, -1.0]]), np.array([0.0]))])
+ORIGIN = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("rules", "after"),
+    [
+        (Rules(), (0.0, 1.25, 0.0)),
+        (Rules(ranges={1: (-1.0, 1.0)}, fixed=(2,)), (0.5, 1.0, 0.0)),
+        (Rules(decreasing=(1,), fixed=(2,)), (2.5, 0.0, 0.0)),
+        (Rules(fixed=(0, 2), whole=(1,)), (0.0, 2.0, 0.0)),
+        (Rules(fixed=(1,), whole=(0,), increasing=(2,), ranges={2: (0.0, 0.75)}), (2.0, 0.0, 0.5)),
+    ],
+)
+def test_a_counterfactual_keeps_the_rules(rules, after):
+    found = counterfactual(PLANE, ORIGIN, norm="1", rules=rules, domain=Box(-5, 5))
+    assert found.nearest.status == "exact"
+    assert (found.own, found.there) == (0, 1)
+    assert np.isclose(found.nearest.upper, np.abs(after).sum(), rtol=1e-6)
+    if rules.fixed:
+        assert np.allclose(found.nearest.point, after, atol=1e-6) or rules.whole == (0,)
+
+
+def test_one_hot_features_move_together():
+    # from (1, 0, 0) to the member that matters most
+    found = counterfactual(PLANE, np.array([1.0, 0.0, 0.0]), norm="1", rules=Rules(groups=((0, 1),)), domain=Box(0, 1))
+    assert np.allclose(found.nearest.point, (0.0, 1.0, 0.5), atol=1e-6)
+    assert found.nearest.point[:2].tolist() == [0.0, 1.0]
+    assert np.isclose(found.nearest.upper, 2.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_whole_numbers_are_those_of_trying_all(norm):
+    rng = np.random.default_rng(4)
+    network = from_layers([(rng.normal(size=(5, 3)), rng.normal(size=5)), (rng.normal(size=(2, 5)), rng.normal(size=2))])
+    grid = np.array(list(product(range(-3, 4), repeat=3)), float)
+    classes = network(grid).argmax(axis=1)
+    order = {"1": 1, "2": 2, "inf": np.inf}[norm]
+    for x in (grid[40], grid[171]):
+        own = network(x[None]).argmax()
+        found = counterfactual(network, x, norm=norm, rules=Rules(whole=(0, 1, 2)), domain=Box(-3, 3))
+        away = np.linalg.norm((grid - x)[classes != own], ord=order, axis=1)
+        assert np.isclose(found.nearest.upper, away.min(), rtol=1e-9)
+        assert found.nearest.status == "exact"
+
+
+def test_rules_that_leave_nothing_are_told_apart():
+    rules = Rules(fixed=(0, 1, 2))
+    assert counterfactual(PLANE, ORIGIN, rules=rules, domain=Box(-1, 1)).nearest.status == "none"
+    with pytest.raises(DomainError, match="no value left"):
+        counterfactual(PLANE, ORIGIN, rules=Rules(fixed=(0,)), domain=Box(1, 2))
+    with pytest.raises(UsageError, match="two one-hot groups"):
+        counterfactual(PLANE, ORIGIN, rules=Rules(groups=((0, 1), (1, 2))))
+    with pytest.raises(UsageError, match="not one of the 3 inputs"):
+        counterfactual(PLANE, ORIGIN, rules=Rules(fixed=(3,)))
+    with pytest.raises(UsageError, match="tells no class"):
+        counterfactual(FLAT, np.zeros(1))
+
+
+def test_features_are_named_or_numbered():
+    assert numbers_of(("b", "0"), ("a", "b")) == (1, 0)
+    with pytest.raises(UsageError, match="there is no feature 'c'; the features are a, b"):
+        numbers_of(("c",), ("a", "b"))
+
+
+def test_scales_measure_in_the_spread_of_the_data():
+    X = np.array([[0.0, 5.0], [2.0, 5.0], [10.0, 5.0]])
+    assert spread_weights(X, "range").tolist() == [0.1, 1.0]
+    assert spread_weights(X, "mad").tolist() == [0.5, 1.0]
+    assert np.isclose(spread_weights(X, "sd")[0], 1 / X[:, 0].std())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_radius_is_the_distance_to_the_other_side_of_a_threshold(norm):
+    X = np.array([[0.5], [-0.75], [-3.0]])
+    found = robust_radii(FLAT, X, norm, output=0, threshold=0.25)
+    assert np.allclose(found.upper, [0.25, 1.0, 3.25], rtol=1e-6)
+    assert found.status == ("exact",) * 3
+    assert found.classes.tolist() == [1, 0, 0]
+    assert found.classes_there.tolist() == [0, 1, 1]
+    assert (found.lower <= found.upper).all()
+    assert robust_radii(FLAT, X, norm, output=0, threshold=9.0, domain=Box(-4, 4)).status == ("none",) * 3
+
+
+def test_the_command_line_offers_what_the_library_has():
+    assert radius_command.NORMS == counterfactual_command.NORMS == NORMS
+    assert counterfactual_command.SCALES == SCALES
+
+
+def test_no_sample_inside_the_radius_of_a_real_row_has_another_class():
+    network = load_network(data_path("pt/carla_adult_ann.pt"))
+    rng = np.random.default_rng(0)
+    X = rng.random((2, 20))
+    X[:, 6:] = X[:, 6:] > 0.5
+    for norm in NORMS:
+        found = robust_radii(network, X, norm, domain=Box(0, 1), time_limit=2.0)
+        assert (found.lower > 0).all()
+        for x, own, lower in zip(X, found.classes, found.lower, strict=True):
+            V = rng.normal(size=(2000, 20))
+            V /= np.linalg.norm(V, ord={"1": 1, "2": 2, "inf": np.inf}[norm], axis=1)[:, None]
+            Z = x + V * lower
+            Z = Z[((Z >= 0) & (Z <= 1)).all(axis=1)] if norm != "inf" else np.clip(Z, 0, 1)
+            assert (network(Z).argmax(axis=1) == own).all()
