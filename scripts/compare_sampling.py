@@ -2,8 +2,8 @@
 
     python scripts/compare_sampling.py [--seeds 40] [--data ../shared/data]
 
-Networks are trained on three tables. Each way gets the same hybrids per row: R antithetic pairs of orders for each of 50
-weighted background rows. Printed: root mean square of the spread over seeds, as a multiple of this package's.
+Networks are trained on three tables. Each way gets the same hybrids per row: four antithetic pairs of orders for each of
+50 weighted background rows. Printed: root mean square of the spread over seeds, as a multiple of this package's.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ def gains(f: Callable, x: np.ndarray, B: np.ndarray, orders: np.ndarray) -> np.n
     found = np.empty((len(B), n))
     np.put_along_axis(found, orders, np.diff(v, axis=1), 1)
     return found
+
+
+def first_output(network: Network) -> Callable:
+    return lambda Y: network(Y)[:, 0]
 
 
 def orders_of(random: np.random.Generator, count: int, n: int) -> np.ndarray:
@@ -94,7 +98,7 @@ def main() -> None:
     for name, network, X in tables(given.data):
         background = shrink(X, 50)
         rows = X[np.random.default_rng(1).choice(len(X), 3, replace=False)]
-        R = 4
+        R, f = 4, first_output(network)
         ours = [estimate_values(network, rows, background, [0], tolerance=1e9, most_pairs=10**6, seed=s)
                 for s in range(given.seeds)]  # fmt: skip
         pairs = float(np.mean([found.pairs for found in ours]))
@@ -102,8 +106,8 @@ def main() -> None:
         relative = []
         for way in WAYS.values():
             deviations = [
-                np.std([way(lambda Y: network(Y)[:, 0], x, background.X, background.weights, R,
-                            np.random.default_rng(s)) for s in range(given.seeds)], axis=0, ddof=1)
+                np.std([way(f, x, background.X, background.weights, R, np.random.default_rng(s))
+                        for s in range(given.seeds)], axis=0, ddof=1)
                 for x in rows
             ]  # fmt: skip
             relative.append(np.sqrt(np.mean(np.square(deviations)) / np.mean(own**2)))
