@@ -14,6 +14,7 @@ from relu_shallow.questions.relaxed_program import fits, program_of, solve
 from relu_shallow.relaxation import Bounds, preactivation_bounds
 
 SAMPLE = 512  # random points whose slopes show what cannot be proved
+WORK = 1 << 34  # products that these may take
 BATCH = 64
 FEW_INPUTS = 6
 MOST = 20_000  # parts looked at
@@ -38,14 +39,15 @@ def slopes_over_box(
     """Derivatives' bounds, split until each sign is proved, a point shows the contrary, or the time is up."""
     began = perf_counter()
     rng = np.random.default_rng(0)
-    steepest = _sampled(network, rng.uniform(lo, hi, (SAMPLE, len(lo))))
+    work = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) * len(lo)
+    steepest = _sampled(network, rng.uniform(lo, hi, (int(np.clip(WORK // work, 2, SAMPLE)), len(lo))))
     met = np.isfinite(steepest[..., 0])
     done_low, done_high = np.full(met.shape[1:], np.inf), np.full(met.shape[1:], -np.inf)
     root = preactivation_bounds(network, lo[None], hi[None])
     queue = [(_one(root, 0), np.zeros(network.neurons, np.int8))]
     count = 0
     while queue:
-        batch, queue = queue[-BATCH:], queue[:-BATCH]
+        batch, queue = queue[:BATCH], queue[BATCH:]
         low, high = gradient_bounds(network, _stacked([bounds for bounds, _ in batch]))
         count += len(batch)
         late = perf_counter() - began > time_limit or count > MOST

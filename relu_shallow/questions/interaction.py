@@ -38,6 +38,7 @@ from relu_shallow.relaxation import preactivation_bounds
 
 Status = Literal["never", "interact", "may"]
 POINTS = 4096  # random corners from which second differences are taken
+MOST_FEATURES = 200  # beyond, no second differences are taken: pairs that are not proved may interact
 PROOFS = 400  # regions whose rows are looked at one by one
 
 
@@ -108,8 +109,8 @@ def carried_together(
         own = signs[start : start + len(reach)]
         slopes = np.where(own > 0, gate.active, gate.inactive)
         cut = (own == 0) & (gate.active != gate.inactive)
-        for neuron in np.flatnonzero(cut & counts[start : start + len(reach)]):
-            together |= np.outer(reach[neuron], reach[neuron])
+        carried = reach[cut & counts[start : start + len(reach)]].astype(np.float64)
+        together |= carried.T @ carried > 0
         start += len(reach)
         reach = reach & (cut | (slopes != 0))[:, None]
     return together
@@ -218,6 +219,8 @@ def _second_differences(network: Network, domain: Domain, free: Bool[np.ndarray,
     rng = np.random.default_rng(0)
     found = np.zeros((n, n), dtype=bool)
     axes = np.flatnonzero(free)
+    if len(axes) > MOST_FEATURES:
+        return found
     count = max(4, POINTS // max(len(axes) ** 2, 1))
     for i in axes.tolist():
         for j in axes[axes > i].tolist():

@@ -26,6 +26,8 @@ def test_stairs_have_their_two_kinks():
     assert found.at.tolist() == [-2.0, 1.0, 2.0]  # at 0 only the first layer bends: relu(relu(x) - 1) does not
     assert found.mean[:, 0].tolist() == [0.0, 0.0, 1.0]
     assert found.jump[:, 0].tolist() == [0.0, 1.0, 0.0]
+    assert found.ice.at.tolist() == [-2.0, 1.0, 2.0]
+    assert found.ice.slope[:, 0].tolist() == [0.0, 1.0, 1.0]
 
 
 def test_sawtooth_has_all_its_teeth():
