@@ -2,8 +2,8 @@
 
     python scripts/compare_sampling.py [--seeds 40] [--data ../shared/data]
 
-Networks are trained on three tables. Each way gets the same hybrids per row: four antithetic pairs of orders for each of
-50 weighted background rows. Printed: root mean square of the spread over seeds, as a multiple of this package's.
+Networks are trained on three tables. Each way gets the same hybrids per row: four antithetic pairs of orders for each
+of 50 weighted background rows. Printed: root mean square of the spread over seeds, as a multiple of this package's.
 """
 
 from __future__ import annotations
