@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -158,10 +159,10 @@ def _table(path: Path, rounds: int, say: Callable[[str], None]) -> str:
 
 
 def tabular(quick: bool) -> Path:
-    """10-32-32-1, trained on a smooth function, 100 rows with 100 background rows each."""
+    """10-32-32-1, trained on a smooth function, rows with as many background rows each."""
     import torch
 
-    count = 5 if quick else 100
+    count = 5 if quick else 50
     random = np.random.default_rng(0)
     X = random.normal(size=(2000, 10))
     y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] + np.abs(X[:, 3]) + 0.5 * X[:, 4:].sum(axis=1)
@@ -176,11 +177,12 @@ def tabular(quick: bool) -> Path:
     return Path(title, module, load_network(module, input_shape=(10,)), X[:count], X[-count:], [0], (10,))
 
 
+@lru_cache(maxsize=1)
 def digits(quick: bool) -> Path:
     """784-512-512-512-10 on digits where the data folder has them, one output, baseline black."""
     module, X, how = _digit_module(_layers(784, 512, 512, 512, 10), (784,))
     network = load_network(module, input_shape=(784,))
-    rows = X[: 2 if quick else 10]
+    rows = X[: 2 if quick else 5]
     title = f"784-512-512-512-10, {how}, {len(rows)} rows, one output, one baseline"
     return Path(title, module, network, rows, np.zeros((1, 784)), [3], (784,))
 
@@ -200,7 +202,7 @@ def convolution(quick: bool) -> Path:
     layers = [nn.Conv2d(1, 8, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 4, stride=2, padding=1), nn.ReLU()]
     made = nn.Sequential(*layers, nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10)).double()
     module, X, how = _digit_module(made, shape)
-    rows = X[: 2 if quick else 10]
+    rows = X[: 2 if quick else 5]
     title = f"two convolutions and 64 neurons, {how}, {len(rows)} rows, one output, one baseline"
     return Path(title, module, load_network(module, input_shape=shape), rows, np.zeros((1, 784)), [3], shape)
 

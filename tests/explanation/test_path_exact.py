@@ -102,6 +102,17 @@ def test_breakpoints_one_float_apart_agree_with_rationals():
     agree(network, points, points)
 
 
+def test_breakpoints_that_round_to_the_ends_of_a_piece_agree_with_rationals():
+    """The second layer's relu(x - 1/2) - 1e-30 is zero just after 1/2, and relu(1 - x) - 1e-30 just before 1."""
+    first = np.array([[1.0], [-1.0], [0.0]]), np.array([-0.5, 1.0, 1.0])
+    second = np.array([[1.0, 0.0, -1e-30], [0.0, 1.0, -1e-30]]), np.zeros(2)
+    third = np.array([[1.0, -2.0], [2.0, 1.0]]), np.array([0.25, -0.75])
+    fourth = np.array([[1.0, -1.0], [-1.0, 3.0]]), np.array([-0.125, 0.25])
+    network = from_layers([first, second, third, fourth, (np.array([[1.0, 2.0]]), np.zeros(1))])
+    points = np.array([[0.0], [0.5], [1.0], [2.0]])
+    agree(network, points, points)
+
+
 def test_a_neuron_that_is_zero_along_a_stretch_counts_as_inactive():
     """|x - y| as one gate of slopes -1 and 1, from (0, 0) to (3, 3): the slope is -1, and the two parts cancel."""
     gate = Gate(np.array([-1.0]), np.array([1.0]))
