@@ -73,6 +73,7 @@ def command(
     from relu_shallow.compilation import ensure_nearest_compiled
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.errors import DataError
+    from relu_shallow.naming import named_by
     from relu_shallow.network import Network
     from relu_shallow.questions.counterfactual import counterfactual, spread_weights
 
@@ -83,8 +84,8 @@ def command(
     wishes = taken_out(options, ("fix", "only_up", "only_down", "ranges", "integer", "one_hot"))
     spec = f"data:{data}" if domain is None and isinstance(source, Network) else domain
     source, region = domain_over(spec, source, options)
-    network = network_of(source)
     table = read_table(data, **options)
+    network = network_of(named_by(source, table))
     X = match_columns(table, network.feature_names)
     say_how_matched(table, network.feature_names)
     if max(rows) >= len(X):

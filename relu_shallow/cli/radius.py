@@ -58,6 +58,7 @@ def command(
     from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.compilation import ensure_nearest_compiled
     from relu_shallow.data import match_columns, read_table
+    from relu_shallow.naming import named_by
     from relu_shallow.network import Network
     from relu_shallow.questions.radius import robust_radii
 
@@ -70,8 +71,8 @@ def command(
     if region is None:
         assert not isinstance(source, Network)
         region = source.domain
-    network = network_of(source)
     table = read_table(data, **options)
+    network = network_of(named_by(source, table))
     X = match_columns(table, network.feature_names)
     say_how_matched(table, network.feature_names)
     ensure_nearest_compiled(say)

@@ -117,9 +117,10 @@ def test_the_distance_to_a_line_is_the_one_known(norm, weights, distance):
 def test_kinks_on_the_way_are_seen():
     #  relu(relu(x) - 1) reaches 1/2 at x = 3/2: from x = -1/4 that is 7/4 away, behind two kinks and flat ground
     network = NAMED["stairs"].network
+    goals = (past(network, 0, 0.5, "above"),)
     for domain in (WholeSpace(), Box(-2.0, 2.0)):
         for norm in NORMS:
-            found = checked(network, np.array([-0.25]), (past(network, 0, 0.5, "above"),), space_of(domain, network), norm)
+            found = checked(network, np.array([-0.25]), goals, space_of(domain, network), norm)
             assert found.status == "exact"
             assert np.isclose(found.upper, 1.75, rtol=3e-7)
 

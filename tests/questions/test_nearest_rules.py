@@ -53,7 +53,8 @@ def test_one_hot_features_move_together():
 @pytest.mark.parametrize("norm", NORMS)
 def test_whole_numbers_are_those_of_trying_all(norm):
     rng = np.random.default_rng(4)
-    network = from_layers([(rng.normal(size=(5, 3)), rng.normal(size=5)), (rng.normal(size=(2, 5)), rng.normal(size=2))])
+    layers = [(rng.normal(size=(m, n)), rng.normal(size=m)) for n, m in ((3, 5), (5, 2))]
+    network = from_layers(layers)
     grid = np.array(list(product(range(-3, 4), repeat=3)), float)
     classes = network(grid).argmax(axis=1)
     order = {"1": 1, "2": 2, "inf": np.inf}[norm]
