@@ -15,9 +15,10 @@ from relu_shallow.relaxation import Bounds, preactivation_bounds
 
 SAMPLE = 512  # random points whose slopes show what cannot be proved
 WORK = 1 << 34  # products that these may take
-BATCH = 64
+BATCH = 64  # parts looked at together
 FEW_INPUTS = 6
 MOST = 20_000  # parts looked at
+Part = tuple[Bounds, np.ndarray, np.ndarray, np.ndarray]  # bounds, signs, and derivatives' bounds of a larger part
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,33 +40,35 @@ def slopes_over_box(
     """Derivatives' bounds, split until each sign is proved, a point shows the contrary, or the time is up."""
     began = perf_counter()
     rng = np.random.default_rng(0)
-    work = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) * len(lo)
-    steepest = _sampled(network, rng.uniform(lo, hi, (int(np.clip(WORK // work, 2, SAMPLE)), len(lo))))
+    size = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
+    steepest = _sampled(network, rng.uniform(lo, hi, (int(np.clip(WORK // (size * len(lo)), 1, SAMPLE)), len(lo))))
     met = np.isfinite(steepest[..., 0])
-    done_low, done_high = np.full(met.shape[1:], np.inf), np.full(met.shape[1:], -np.inf)
-    root = preactivation_bounds(network, lo[None], hi[None])
-    queue = [(_one(root, 0), np.zeros(network.neurons, np.int8))]
-    count = 0
-    while queue:
-        batch, queue = queue[:BATCH], queue[BATCH:]
-        low, high = gradient_bounds(network, _stacked([bounds for bounds, _ in batch]))
+    root = _one(preactivation_bounds(network, lo[None], hi[None]), 0)
+    signs = np.zeros(network.neurons, np.int8)
+    queue: list[Part] = [(root, signs, np.full(met.shape[1:], -np.inf), np.full(met.shape[1:], np.inf))]
+    least, most = np.full(met.shape[1:], np.inf), np.full(met.shape[1:], -np.inf)
+    count, together = 0, int(np.clip(WORK // (64 * size), 1, BATCH))
+    while queue and (count == 0 or (perf_counter() - began < time_limit and count < MOST)):
+        batch, queue = queue[:together], queue[together:]
+        low, high = gradient_bounds(network, _stacked([part[0] for part in batch]))
         count += len(batch)
-        late = perf_counter() - began > time_limit or count > MOST
-        parts: list[tuple[Bounds, np.ndarray]] = []
-        for place, (bounds, signs) in enumerate(batch):
-            clear = np.stack([high[place] < 0, low[place] > 0]) & ~met
+        parts: list[Part] = []
+        for place, (bounds, signs, low_before, high_before) in enumerate(batch):
+            below, above = np.maximum(low[place], low_before), np.minimum(high[place], high_before)
+            clear = np.stack([above < 0, below > 0]) & ~met
             if clear.any():  # every point of the part has that slope
                 steepest[clear] = _inside(network, bounds, signs)
                 met |= clear
-            open_ = (~met[0] & (low[place] < 0)) | (~met[1] & (high[place] > 0))
-            halves = [] if late or not open_.any() else _split(network, bounds, signs)
-            if not halves:
-                done_low, done_high = np.minimum(done_low, low[place]), np.maximum(done_high, high[place])
-            parts += halves
+            open_ = (~met[0] & (below < 0)) | (~met[1] & (above > 0))
+            halves = _split(network, bounds, signs) if open_.any() else []
+            if halves:
+                parts += [(*half, below, above) for half in halves]
+            else:
+                least, most = np.minimum(least, below), np.maximum(most, above)
         queue += _bounded(network, parts)
-    # where a part is left unsplit since its signs are settled by points, its bounds count all the same
-    lower, upper = (np.where(np.isfinite(side), side, 0.0) for side in (done_low, done_high))
-    return Slopes(lower, upper, steepest)
+    for _, _, below, above in queue:  # the time is up: these are bounded as the parts that they come from
+        least, most = np.minimum(least, below), np.maximum(most, above)
+    return Slopes(np.where(np.isfinite(least), least, 0.0), np.where(np.isfinite(most), most, 0.0), steepest)
 
 
 def _sampled(network: Network, X: Float[np.ndarray, "points inputs"]) -> Float[np.ndarray, "2 outputs inputs inputs"]:
@@ -116,15 +119,15 @@ def _split(network: Network, bounds: Bounds, signs: np.ndarray) -> list[tuple[Bo
     return halves
 
 
-def _bounded(network: Network, parts: list[tuple[Bounds, np.ndarray]]) -> list[tuple[Bounds, np.ndarray]]:
+def _bounded(network: Network, parts: list[Part]) -> list[Part]:
     """The parts with bounds of their own, those proved empty left out."""
     if not parts:
         return []
-    known = _stacked([bounds for bounds, _ in parts])
-    signs = np.stack([told for _, told in parts])
+    known = _stacked([part[0] for part in parts])
+    signs = np.stack([part[1] for part in parts])
     bounds = preactivation_bounds(network, known.lo, known.hi, signs, known)
-    kept = [(_one(bounds, place), signs[place]) for place in np.flatnonzero(~bounds.empty).tolist()]
-    return [part for part in kept if not (part[1].any() and _empty(network, *part))]
+    kept = [(_one(bounds, place), *parts[place][1:]) for place in np.flatnonzero(~bounds.empty).tolist()]
+    return [part for part in kept if not (part[1].any() and _empty(network, *part[:2]))]
 
 
 def _empty(network: Network, bounds: Bounds, signs: np.ndarray) -> bool:

@@ -20,8 +20,8 @@ from relu_shallow.checks.exact import affine_step, integers, over_one_denominato
 from relu_shallow.checks.maps import chunks, maps_of
 from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
 from relu_shallow.errors import DomainError
-from relu_shallow.network import Network, dense
-from relu_shallow.precision import gamma
+from relu_shallow.network import Network, dense, evaluate
+from relu_shallow.precision import evaluation_error, gamma
 from relu_shallow.questions.branching import slopes_over_box
 from relu_shallow.questions.halfspaces import cell_of, exact_map
 from relu_shallow.questions.listed import Converted, Listed, all_listed
@@ -29,6 +29,7 @@ from relu_shallow.questions.listed import Converted, Listed, all_listed
 Status = Literal["proved", "refuted", "undecided"]
 RISING, FALLING = 0, 1
 EXACT = 2000  # slopes within rounding of zero that are settled exactly
+EXACT_VALUE = 1 << 17  # weights of a network whose values are computed exactly
 NORMS = ("l1", "l2", "linf")  # of the inputs' distance
 SHORTER = (1.0, 2.0**-4, 2.0**-8, 2.0**-16, 2.0**-24)  # steps tried for a counterexample
 
@@ -174,10 +175,25 @@ def counterexample(
         pair[1, j] += 0.5 * wide * part
         if not (pair[1, j] > pair[0, j] and contains(domain, pair).all()):
             continue
-        rise = exact_value(network, pair[1], k) - exact_value(network, pair[0], k)
+        rise = _surely_rises(network, pair, k)
         if (rise < 0) if sense == RISING else (rise > 0):
             return pair
     return None
+
+
+def _surely_rises(network: Network, pair: Float[np.ndarray, "two inputs"], k: int) -> int:
+    """The sign of output k's change from the first point to the second: 0 where it is none, or is not known.
+
+    By floats where it exceeds their error, else exactly, unless the network is too large for that.
+    """
+    values = evaluate(network, pair)[:, k]
+    change = float(values[1] - values[0])
+    if abs(change) > float(evaluation_error(network, pair)[:, k].sum()) + gamma(4) * float(np.abs(values).sum()):
+        return 1 if change > 0 else -1
+    if sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) > EXACT_VALUE:
+        return 0
+    exact = exact_value(network, pair[1], k) - exact_value(network, pair[0], k)
+    return (exact > 0) - (exact < 0)
 
 
 def exact_value(network: Network, x: Float[np.ndarray, " inputs"], k: int) -> Fraction:

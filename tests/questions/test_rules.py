@@ -14,6 +14,7 @@ from relu_shallow.data import read_table
 from relu_shallow.domain import Polytope
 from relu_shallow.errors import DataError, UsageError
 from relu_shallow.network import from_layers
+from relu_shallow.questions.halfspaces import exact_multipliers
 from relu_shallow.questions.rules import rule_lines, rules
 from relu_shallow.questions.units import Units, read_units
 
@@ -41,6 +42,15 @@ def test_a_doubled_neuron_is_said_once():
             assert len(rule_lines(rule)) == 1
             assert rule.proved_needless >= 2
             assert len(rule.b) == (2 if isinstance(domain, Box) else 1)
+
+
+def test_multipliers_of_a_proof_are_exact_and_not_negative():
+    rows = [[1, 0, 0], [0, 1, 0], [1, 1, 0]]  # x >= 0, y >= 0, x + y >= 0
+    assert exact_multipliers(rows, [-1, -1], [0, 1]) == {0: 1, 1: 1}
+    assert exact_multipliers(rows, [-1, 1], [0, 1]) is None  # would need -1 times y >= 0
+    assert exact_multipliers(rows, [-1, 0], [1, 2]) is None
+    assert exact_multipliers(rows, [-1, -2], [2]) is None  # no multiple of it
+    assert exact_multipliers(rows, [0, 0], []) == {}
 
 
 def test_without_a_hidden_layer_the_rule_is_the_domain():
