@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Affine, Gate, Network, activation_patterns, from_layers, preactivations, switching
-from relu_shallow.relaxation import largest, linear_bounds, linear_upper, preactivation_bounds
+from relu_shallow.relaxation import Ball, largest, linear_bounds, linear_upper, preactivation_bounds
 
 SLOPES = {"relu": (0.0, 1.0), "leaky": (0.1, 1.0), "abs": (-1.0, 1.0), "odd": (2.0, -0.5), "straight": (0.3, 0.3)}
 
@@ -153,6 +153,29 @@ def test_signs_proved_by_the_bounds_are_those_of_every_point():
     assert switching(network).all()
     assert active[:, signs > 0].all()
     assert not active[:, signs < 0].any()
+
+
+@pytest.mark.parametrize("norm", ["1", "2", "inf"])
+def test_bounds_in_a_ball_hold_there_and_are_reached_by_one_layer(norm):
+    rng = np.random.default_rng(10)
+    order = {"1": 1, "2": 2, "inf": np.inf}[norm]
+    network = random_network(rng, [3, 6, 5, 2])
+    centre, weights = rng.normal(size=3), rng.uniform(0.5, 2, 3)
+    ball = Ball(norm, centre, weights, 0.8)
+    V = rng.normal(size=(3000, 3))
+    X = centre + 0.8 * V / np.linalg.norm(V, ord=order, axis=1)[:, None] / weights
+    around = centre - 0.8 / weights, centre + 0.8 / weights
+    bounds, wide = preactivation_bounds(network, *around, ball=ball), preactivation_bounds(network, *around)
+    for z, low, high, highest in zip(preactivations(network, X), bounds.lower, bounds.upper, wide.upper, strict=True):
+        assert (z >= low - 1e-12).all()
+        assert (z <= high + 1e-12).all()
+        assert (high <= highest).all()
+    dual = {"1": np.inf, "2": 2, "inf": 1}[norm]
+    first = network.affine[0]
+    most = first.W @ centre + first.b + 0.8 * np.linalg.norm(first.W / weights, ord=dual, axis=1)
+    open_ = bounds.upper[0] * bounds.lower[0] < 0
+    assert np.allclose(bounds.upper[0][open_], most[open_], rtol=1e-12)
+    assert open_.any()
 
 
 def exactly(network, x):
