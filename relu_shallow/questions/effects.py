@@ -129,8 +129,7 @@ def _shares(weights: object, rows: int) -> Float[np.ndarray, " rows"]:
 def _all_curves(network: Network, X: np.ndarray, j: int, low: float, high: float) -> Curves:
     """The curves of all rows, as many at a time as fit into memory."""
     widest = max((network.inputs, *network.widths))
-    parts, begin = [], 0
-    step = max(1, NUMBERS // (widest * 64))
+    parts, begin, step = [], 0, 1  # the first row shows how many kinks there are
     while begin < len(X):
         parts.append(_curves(network, X[begin : begin + step], j, low, high))
         begin += step
