@@ -47,7 +47,7 @@ COORDINATES: dict[str, Places] = {
     "align_corners": _aligned,
     "asymmetric": lambda i, scale, size, out: i / scale,
 }
-NEAREST: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
+NEAREST: dict[str, Callable[[np.ndarray, bool | np.bool_], np.ndarray]] = {
     "round_prefer_floor": lambda x, shrinks: np.ceil(x - HALF),
     "round_prefer_ceil": lambda x, shrinks: np.floor(x + HALF),
     "floor": lambda x, shrinks: np.floor(x),
@@ -117,10 +117,12 @@ def _matrix(node: Node, size: int, out: int, scale: np.float32) -> Float[np.ndar
         raise refuse_layer(node.name, f"{node.op} of {what} (read are nearest and linear, in the coordinate modes "
                            f"{', '.join(COORDINATES)})")  # fmt: skip
     at = COORDINATES[name](np.arange(out, dtype=np.float32), scale, size, out)
-    if kind == "linear":
-        return linear_weights(at, size)
     rule = "simple" if old else str(node.options.get("nearest_mode", "round_prefer_floor"))
-    return np.eye(size)[_inside(NEAREST[rule](at, bool(scale < 1)), size)]
+    found = linear_weights(at, size) if kind == "linear" else np.eye(size)[_inside(NEAREST[rule](at, scale < 1), size)]
+    if out == size and not np.array_equal(found, np.eye(size)):
+        raise refuse_layer(node.name, f"{node.op} by {scale:g}, which leaves {size} values {size} and is to move them: "
+                           "runtimes differ there; give sizes")  # fmt: skip
+    return found
 
 
 def _inside(at: np.ndarray, size: int) -> Int[np.ndarray, " out"]:

@@ -99,6 +99,10 @@ def _pooled(node: Node, x: Vector) -> tuple[list[int], list[int], list[int], Pad
 def _average_pool(walk: Walk, node: Node, x: Vector) -> Vector:
     window, strides, dilations, pads, ceil = _pooled(node, x)
     counted = bool(node.options.get("count_include_pad", 0))
+    same = node.options.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER")
+    if same and (max(dilations) > 1 or any(step > size for step, size in zip(strides, window, strict=True))):
+        raise refuse_layer(node.name, "AveragePool padded to the same size (auto_pad) with dilations, or with steps "
+                           "wider than its window: runtimes differ there; give pads")  # fmt: skip
     return average_pool(walk, node.name, x, window, strides, pads, ceil=ceil, count_pads=counted, dilations=dilations)
 
 

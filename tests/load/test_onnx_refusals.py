@@ -46,6 +46,7 @@ def test_an_operator_without_linear_pieces_is_refused_by_its_name(op, tmp_path):
     ("GroupNormalization", ("c", "c"), {"num_groups": 2}, "by each row's own values"),
     ("LpPool", (), {"kernel_shape": [2]}, "LpPool"),
     ("Resize", ("_", "s"), {"mode": "cubic"}, "cubic"),
+    ("Resize", ("_", "nearly"), {"mode": "linear"}, "leaves . values . and is to move them"),
     ("Resize", ("_", "s"), {"mode": "linear", "antialias": 1}, "antialias"),
     ("Resize", ("_", "s"), {"coordinate_transformation_mode": "tf_crop_and_resize"}, "tf_crop_and_resize"),
     ("QuantizeLinear", ("one", "zero"), {}, "quantised to whole numbers.*--until last"),
@@ -73,11 +74,19 @@ def test_an_operator_without_linear_pieces_is_refused_by_its_name(op, tmp_path):
 def test_a_layer_that_is_not_read_says_why(op, inputs, options, message, tmp_path):
     case = after_a_layer(op, *inputs, **options)
     case.tensors = {**W, "two": np.float32(2), "one": np.float32(1), "zero": np.uint8(0), "s": np.float32([1, 2]),
-                    "pads": np.array([0, 4, 0, 0])}  # fmt: skip
+                    "nearly": np.float32([1, 1.2]), "pads": np.array([0, 4, 0, 0])}  # fmt: skip
     if op == "Where":
         case.nodes[1].input[:] = ["h", "c", "c"]
     with pytest.raises(ModelError, match=rf"layer last .*{message}"):
         load_network(case.save(tmp_path))
+
+
+@pytest.mark.parametrize("options", [{"dilations": [2]}, {"strides": [3]}])
+@pytest.mark.parametrize("kind", ["SAME_UPPER", "SAME_LOWER"])
+def test_an_average_padded_to_the_same_size_is_refused_where_runtimes_differ(options, kind, tmp_path):
+    pool = node("AveragePool", "x", name="last", kernel_shape=[2], auto_pad=kind, **options)
+    with pytest.raises(ModelError, match=r"layer last is AveragePool padded to the same size .*give pads"):
+        load_network(Case([pool], (1, 2, 7), {}, 19).save(tmp_path))
 
 
 def test_the_part_before_a_refused_layer_can_be_read(tmp_path):
