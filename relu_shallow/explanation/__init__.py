@@ -2,8 +2,9 @@
 
 from relu_shallow.explanation.attribution import Attribution, max_additivity_gap, shap_explanation, status_counts
 from relu_shallow.explanation.background import Background, shrink
-from relu_shallow.explanation.methods import METHODS, explain, explain_rows
+from relu_shallow.explanation.methods import explain, explain_rows
 from relu_shallow.explanation.table import FORMATS, attribution_table, write_attribution
+from relu_shallow.explanation.work import METHODS
 
 __all__ = [
     "FORMATS",

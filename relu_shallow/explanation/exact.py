@@ -1,41 +1,63 @@
-"""Exact interventional Shapley values by evaluating the network at every hybrid of a row and a background row.
+"""Exact interventional Shapley values and certified intervals around them, row by row on all cores.
 
-A hybrid takes the features of a set S from x and the others from b. With v(S) the network's value there and d the
-number of features in which x and b differ,
+    phi_i = sum over S without i of |S|! (d - |S| - 1)! / d! (v(S + i) - v(S)),       averaged over the background,
 
-    phi_i = sum over S without i of |S|! (d - |S| - 1)! / d! (v(S + i) - v(S)),       averaged over the background.
-
-A feature in which x and b agree changes no hybrid, so it gets 0 and costs nothing: 2^d hybrids a pair, not 2^n.
-Hybrids are evaluated by the deep network itself, which a converted file holds and which is defined everywhere, so
-it does not matter that on a polytope some of them may lie outside the converted domain.
+v(S) being the network at the hybrid that takes the features of S from the row and the others from a background row, and
+d the number of features in which the two differ. Hybrids are evaluated by the deep network itself, which a converted
+file holds and which is defined everywhere, so it does not matter where they lie. The work is done by splitting.py and
+intervals.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import cache
-from math import comb
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock, Timer
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 
+from relu_shallow.errors import DataError
 from relu_shallow.explanation.background import Background
-from relu_shallow.network import Affine, Network, dense
-
-MOST_FEATURES = 15
-HYBRIDS = 1 << 16  # evaluated at once: what stays in the cache is fastest
+from relu_shallow.explanation.layers import Layers, layers_of
+from relu_shallow.explanation.shares import beta_table
+from relu_shallow.machine import usable_cores
+from relu_shallow.network import Network
+from relu_shallow.precision import shapley_error
 
 Progress = Callable[[int], None]
 
+REACH = 2e9  # units of work that are tried for one row: about a second of one core (measured)
+MOST_NUMBERS = 1 << 27  # weights of a network, and pairs of its neurons, that are laid out: 1 GB
+MOST_NODES, MOST_BYTES = 1 << 16, 1 << 28  # sub-cubes of one row that are kept
+SUMMED = 1 << 16  # terms of a sum, at most, in what these searches enumerate at once
 
-def differing_features(X: Float[np.ndarray, "rows inputs"], background: Background) -> Int[np.ndarray, " rows"]:
-    """The most features in which each row differs from a background row: 2 to this power hybrids a pair."""
-    most = np.zeros(len(X), dtype=np.int64)
-    for b in background.X:
-        np.maximum(most, (b != X).sum(axis=1), out=most)
-    return most
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Bounds lo <= phi <= hi on Shapley values that hold in exact arithmetic; `cells` is how many were looked at.
+
+    Where `cells` is 0 the time was over before the row was enclosed, and its bounds are infinite.
+    """
+
+    lo: Float[np.ndarray, "rows outputs inputs"]
+    hi: Float[np.ndarray, "rows outputs inputs"]
+    cells: Int[np.ndarray, " rows"]
+    settled: Bool[np.ndarray, " rows"]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """What every row is worked out from: the layers, and the background with the first layer's values there."""
+
+    layers: Layers
+    background: Background
+    starts: Float[np.ndarray, "points width"]
+    beta: Float[np.ndarray, "size size"]
 
 
 def exact_values(
@@ -44,90 +66,177 @@ def exact_values(
     background: Background,
     outputs: list[int],
     *,
-    deadline: float = np.inf,
-    progress: Progress | None = None,
-) -> Float[np.ndarray, "done outputs inputs"]:
-    """The exact values of the rows, in order; of the first rows only if `time.monotonic()` passes the deadline.
-
-    `progress` is called with the number of rows done. Rows may differ from background rows in at most MOST_FEATURES.
-    """
-    chosen = _only(network, outputs)
-    done: list[Float[np.ndarray, "outputs inputs"]] = []
-    for row in X:
-        values = _row_values(chosen, row, background, deadline)
-        if values is None:
-            break
-        done.append(values)
-        if progress is not None:
-            progress(len(done))
-    return np.array(done).reshape(len(done), len(outputs), network.inputs)
+    workers: int | None = None,
+) -> Float[np.ndarray, "rows outputs inputs"]:
+    """The rows' exact values, however long it takes."""
+    return settled_values(network, X, background, outputs, workers=workers)[0]
 
 
-def _only(network: Network, outputs: list[int]) -> Network:
-    """The network with only these outputs, in this order."""
-    last = network.affine[-1]
-    affine = (*network.affine[:-1], Affine(dense(last.W)[outputs], last.b[outputs]))
-    return replace(network, affine=affine, output_names=tuple(f"y{k}" for k in range(len(outputs))))
-
-
-def _row_values(
-    network: Network, x: Float[np.ndarray, " inputs"], background: Background, deadline: float
-) -> Float[np.ndarray, "outputs inputs"] | None:
-    """phi of one row, or None past the deadline."""
-    phi = np.zeros((network.outputs, network.inputs))
-    for features, B, weights in _by_difference(x, background):
-        if time.monotonic() > deadline:
-            return None
-        values = _mean_values(network, x, features, B, weights)
-        phi[:, features] += (shapley_shares(int(features.sum())) @ values).T
-    return phi
-
-
-def _by_difference(
-    x: Float[np.ndarray, " inputs"], background: Background
-) -> Iterator[tuple[Bool[np.ndarray, " inputs"], Float[np.ndarray, "pairs inputs"], Float[np.ndarray, " pairs"]]]:
-    """(features, background rows, weights) in batches of rows that differ from x in just these features."""
-    differs = x != background.X
-    for features in np.unique(differs[differs.any(axis=1)], axis=0):
-        members = np.flatnonzero((differs == features).all(axis=1))
-        step = max(1, HYBRIDS >> int(features.sum()))
-        for begin in range(0, len(members), step):
-            part = members[begin : begin + step]
-            yield features, background.X[part], background.weights[part]
-
-
-def _mean_values(
+def settled_values(
     network: Network,
-    x: Float[np.ndarray, " inputs"],
-    features: Bool[np.ndarray, " inputs"],
-    B: Float[np.ndarray, "pairs inputs"],
-    weights: Float[np.ndarray, " pairs"],
-) -> Float[np.ndarray, "coalitions outputs"]:
-    """The weighted sum over pairs of the network's values at all hybrids, coalition S being the number with S's bits.
+    X: Float[np.ndarray, "rows inputs"],
+    background: Background,
+    outputs: list[int],
+    *,
+    units: float = np.inf,
+    deadline: float = np.inf,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Float[np.ndarray, "rows outputs inputs"], Bool[np.ndarray, " rows"]]:
+    """(phi, done): exact values, of those rows that take at most `units` of work and are done at the deadline.
 
-    The first pre-activations are affine in the coalition: those with one feature more are the half before, shifted.
+    A unit is a multiply-add of an enumeration, so which rows are done does not depend on the machine unless there is a
+    deadline (of `time.monotonic()`). `progress` is told the number of rows tried. Raises DataError where the network
+    is too large to be laid out.
     """
-    first = network.affine[0]
-    W = dense(first.W)
-    z = np.empty((len(B), 1 << int(features.sum()), len(first.b)))
-    z[:, 0] = B @ W.T + first.b
-    for bit, feature in enumerate(np.flatnonzero(features)):
-        shift = (x[feature] - B[:, feature])[:, None, None] * W[:, feature]
-        np.add(z[:, : 1 << bit], shift, out=z[:, 1 << bit : 2 << bit])
-    for gate, layer in zip(network.gates, network.affine[1:], strict=True):
-        if gate.inactive.any() or (gate.active != 1).any():
-            z *= np.where(z > 0, gate.active, gate.inactive)
-        else:
-            np.maximum(z, 0.0, out=z)
-        z = z @ dense(layer.W).T + layer.b
-    return np.tensordot(weights, z, axes=1)
+    from relu_shallow.explanation.splitting import add_row
+
+    pairs = _pairs(network, background, outputs)
+    phi = np.zeros((len(X), len(outputs), network.inputs))
+    done = np.zeros(len(X), bool)
+    work = np.zeros((len(X), 3))
+    work[:, 1] = units
+
+    def solve(row: int) -> None:
+        add_row(X[row], background.X, background.weights, pairs.starts, pairs.layers, pairs.beta, phi[row], work[row])
+        done[row] = work[row, 2] == 0.0
+
+    _each_row(solve, work, deadline, workers, progress)
+    return phi, done
 
 
-@cache
-def shapley_shares(players: int) -> Float[np.ndarray, "players coalitions"]:
-    """M with phi = M v: the Shapley weights of every coalition's value, coalition S being the number with S's bits."""
-    masks = np.arange(1 << players)
-    member = (masks >> np.arange(players)[:, None]) & 1 > 0
-    size = member.sum(axis=0)
-    weight = np.array([1.0 / (players * comb(players - 1, s)) for s in range(players)] + [0.0])
-    return np.where(member, weight[size - 1], -weight[size])
+def enclosed_values(
+    network: Network,
+    X: Float[np.ndarray, "rows inputs"],
+    background: Background,
+    outputs: list[int],
+    *,
+    units: float = REACH,
+    deadline: float = np.inf,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Intervals:
+    """Certified intervals around the rows' values, each row's searched for `units` of work.
+
+    With a deadline the time is shared out among the rows, and `units` counts too. Raises DataError as above.
+    """
+    from relu_shallow.explanation.intervals import enclose_row
+
+    pairs = _pairs(network, background, outputs)
+    lo, hi = np.zeros((2, len(X), len(outputs), network.inputs))
+    cells, settled = np.zeros(len(X), np.int64), np.zeros(len(X), bool)
+    work = np.zeros((len(X), 3))
+    work[:, 1] = units
+    threads, left, lock = _threads(workers, len(X)), [len(X)], Lock()
+
+    def enclose(row: int) -> None:
+        with lock:
+            share = (deadline - time.monotonic()) * threads / left[0]
+            left[0] -= 1
+        nodes = Nodes.of(len(background.X), len(outputs), network.inputs)
+        with _stopped_after(share, work[row]):
+            count = enclose_row(
+                X[row], background.X, background.weights, pairs.starts, pairs.layers, pairs.beta, *nodes, work[row]
+            )
+        weights = background.weights[nodes.pair[:count]]
+        lo[row], hi[row] = np.tensordot(nodes.ends[:, :count], weights, axes=(1, 0))
+        cells[row], settled[row] = count, count and (nodes.split[:count] < 0).all()
+
+    _each_row(enclose, work, deadline, workers, progress)
+    return _certain(network, X, background, outputs, Intervals(lo, hi, cells, settled))
+
+
+class Nodes(NamedTuple):
+    """Room for the sub-cubes of a search, see intervals.py; what is not used costs no memory."""
+
+    state: Int8[np.ndarray, "nodes inputs"]
+    pair: Int[np.ndarray, " nodes"]
+    split: Int[np.ndarray, " nodes"]
+    width: Float[np.ndarray, " nodes"]
+    ends: Float[np.ndarray, "two nodes outputs inputs"]
+
+    @staticmethod
+    def of(pairs: int, outputs: int, inputs: int) -> Nodes:
+        """At least two for every pair, and as many as MOST_BYTES hold."""
+        count = max(2 * pairs, min(MOST_NODES, MOST_BYTES // (16 * outputs * inputs)))
+        pair, split = np.zeros((2, count), np.int64)
+        return Nodes(
+            np.zeros((count, inputs), np.int8), pair, split, np.zeros(count), np.zeros((2, count, outputs, inputs))
+        )
+
+
+def _certain(
+    network: Network, X: Float[np.ndarray, "rows inputs"], background: Background, outputs: list[int], found: Intervals
+) -> Intervals:
+    """The intervals widened by rounding, and cut where the others' ends and the sum of all leave no room.
+
+    Values of settled rows are exact ones like any others: up to rounding.
+    """
+    terms = SUMMED + int(found.cells.max(initial=0)) + len(background.X)
+    error = shapley_error(network, X, background.X, outputs, terms)[:, :, None]
+    never, error = (found.cells == 0)[:, None, None], np.where(found.settled[:, None, None], 0.0, error)
+    lo = np.where(never, -np.inf, found.lo - error)
+    hi = np.where(never, np.inf, found.hi + error)
+    total = network(X)[:, outputs] - background.weights @ network(background.X)[:, outputs]
+    with np.errstate(invalid="ignore"):
+        below = (total - hi.sum(axis=2))[:, :, None] + hi - network.inputs * error
+        above = (total - lo.sum(axis=2))[:, :, None] + lo + network.inputs * error
+    open_ends = ~found.settled[:, None, None]
+    lo, hi = np.where(open_ends, np.fmax(lo, below), lo), np.where(open_ends, np.fmin(hi, above), hi)
+    return Intervals(lo, hi, found.cells, found.settled)
+
+
+def too_large(network: Network) -> bool:
+    """Whether a network has too many weights, or pairs of neurons, to be laid out in full."""
+    weights = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
+    return max(weights, network.neurons**2) > MOST_NUMBERS
+
+
+def _pairs(network: Network, background: Background, outputs: list[int]) -> Pairs:
+    if too_large(network):
+        raise DataError(
+            f"exact values and bounds lay the network out in full, and its {network.neurons:,} neurons are too many "
+            f"for that; use the method estimate, local or integrated"
+        )
+    layers = layers_of(network, outputs)
+    starts = background.X @ layers.W.T + layers.bias[: len(layers.W)]
+    return Pairs(layers, background, starts, beta_table(network.inputs))
+
+
+def _threads(workers: int | None, rows: int) -> int:
+    return max(1, min(workers or usable_cores(), rows))
+
+
+def _each_row(
+    do: Callable[[int], None],
+    work: Float[np.ndarray, "rows three"],
+    deadline: float,
+    workers: int | None,
+    progress: Progress | None,
+) -> None:
+    """Does every row, on some threads; past the deadline, and when interrupted, what runs is told to stop."""
+    with ThreadPoolExecutor(_threads(workers, len(work))) as pool, _stopped_after(deadline - time.monotonic(), work):
+        for done, _ in enumerate(pool.map(do, range(len(work))), 1):
+            if progress is not None:
+                progress(done)
+
+
+@contextmanager
+def _stopped_after(seconds: float, work: np.ndarray) -> Iterator[None]:
+    """Sets the stop of these rows' work after so many seconds, and when what is inside is interrupted."""
+    timer = Timer(max(seconds, 0.0), _stop, (work,)) if np.isfinite(seconds) else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    except BaseException:
+        _stop(work)
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _stop(work: np.ndarray) -> None:
+    work[..., 2] = 1.0

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from relu_shallow.data import DataTable, columns_by_name, frame_table, match_columns
+from relu_shallow.data import DataTable, columns_by_name, match_columns
 from relu_shallow.domain import contains
 from relu_shallow.errors import DataError
-from relu_shallow.explanation.attribution import EXACT, LOCAL, Attribution, shap_explanation, with_exact
-from relu_shallow.explanation.background import Background, distinct_rows, shrink
-from relu_shallow.explanation.exact import MOST_FEATURES, Progress, differing_features, exact_values
+from relu_shallow.explanation.attribution import LOCAL, Attribution, exactly, shap_explanation, unbounded, with_values
+from relu_shallow.explanation.background import Background, background_of, distinct_rows
+from relu_shallow.explanation.estimate import TOLERANCE
+from relu_shallow.explanation.exact import Progress
+from relu_shallow.explanation.groups import Groups, groups_of
+from relu_shallow.explanation.interop import background_from, rows_of
 from relu_shallow.explanation.local import certified, local_values
 from relu_shallow.explanation.model import boundary_distance, local_model
+from relu_shallow.explanation.work import METHODS, Task
 from relu_shallow.network import Network
 from relu_shallow.shallow.store import ENDING
 from relu_shallow.shallow.stored import StoredNetwork, is_regions, open_converted
 from relu_shallow.shallow.table import ShallowNetwork, as_points, refuse_overflow, refuse_rows
 
-Rows = Bool[np.ndarray, " rows"]
+DEFAULT_BACKGROUND = "kmeans:100"
+
 
 
 def explain(
@@ -34,6 +39,10 @@ def explain(
     method: str = "auto",
     output: int | Sequence[int] | None = None,
     time_limit: float | None = None,
+    groups: Any = None,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    workers: int | None = None,
     trust: Sequence[str] = (),
 ) -> Any:
     """SHAP values of every row of X as a shap.Explanation; see `explain_rows`.
@@ -43,8 +52,11 @@ def explain(
     """
     source = opened(model, trust)
     return shap_explanation(
-        explain_rows(source, X, background=background, method=method, output=output, time_limit=time_limit)
-    )
+        explain_rows(
+            source, X, background=background, method=method, output=output, time_limit=time_limit, groups=groups,
+            tolerance=tolerance, seed=seed, workers=workers,
+        )
+    )  # fmt: skip
 
 
 @np.errstate(over="ignore", invalid="ignore")  # rows that overflow are refused by number
@@ -56,78 +68,83 @@ def explain_rows(
     method: str = "auto",
     output: int | Sequence[int] | None = None,
     time_limit: float | None = None,
+    groups: Any = None,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Attribution:
-    """The attribution of every row of X (array, data frame, DataTable) for all outputs or the given ones.
+    """The attribution of every row of X (array, data frame, DataTable, shap.Explanation), for all outputs or some.
 
-    The background is `background` (rows, or a Background with weights), else X itself shrunk to 100 weighted rows.
-    Method "local" takes the local model's values; "exact" the network's own interventional Shapley values, by
-    enumeration of hybrids except where the local ones are certified to be these; "auto" the exact ones where rows
-    differ from background rows in at most 15 features, the local ones elsewhere. Rows left when `time_limit` seconds
-    are over keep local values and say so. `progress` is called with the number of rows enumerated so far.
+    The background is `background` (rows, a Background with weights, a masker of shap, a word as "sample:200"), else X
+    itself shrunk to 100 weighted rows. `method` is one of METHODS:
 
-    Raises DataError for rows that do not fit, outside the converted domain, or beyond the exact method's reach.
+    "exact"       the network's own interventional Shapley values, however long they take
+    "bounds"      certified intervals around them, narrowed for `time_limit` seconds
+    "estimate"    a sample's mean with standard errors, until these are `tolerance` of the prediction's scale
+    "local"       the local model's values, which cost nothing; "exact" where they are proved to be the network's
+    "integrated"  integrated gradients, averaged over the background, exactly
+    "auto"        exact values of rows within reach, else bounds or an estimate, whichever is narrower
+
+    Rows left when `time_limit` seconds are over keep local values and say so. `groups` asks for sums over features
+    (see `groups_of`), `seed` is what estimates start from, `progress` is called with the number of rows done.
+
+    Raises DataError for rows that do not fit or lie outside the converted domain, and for a network too large for the
+    method.
     """
-    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     if method not in METHODS:
         raise DataError(f"there is no method {method!r}; the methods are {', '.join(METHODS)}")
+    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     network = source if isinstance(source, Network) else source.network
-    X, background = _table(X), _table(background)
+    X, background = rows_of(X), background_from(background, network.feature_names)
     rows = _rows(X, network)
     refuse_overflow(network, rows, "the data")
     chosen = _background(source, rows, _aligned(background, X, network))
     outputs = _outputs(network, output)
-    model = local_model(source, rows, outputs)
-    proved = certified(network, model, rows, chosen)
-    local = Attribution(
-        X=rows,
-        phi=local_values(model, rows, chosen),
-        prediction=np.einsum("rmn,rn->rm", model.alpha, rows) + model.beta,
-        base_value=chosen.weights @ network(chosen.X)[:, outputs],
-        region=model.region,
-        status=tuple(np.where(proved, EXACT, LOCAL).tolist()),
-        distance=boundary_distance(network, model, rows),
-        alpha=model.alpha,
-        beta=model.beta,
-        background=chosen,
-        outputs=tuple(outputs),
-        feature_names=network.feature_names,
-        output_names=tuple(network.output_names[k] for k in outputs),
-        method=method,
-    )
-    todo = np.flatnonzero(METHODS[method](~proved, rows, chosen))
-    phi = exact_values(network, rows[todo], chosen, outputs, deadline=deadline, progress=progress)
-    found = with_exact(local, todo[: len(phi)], phi)
+    asked = {} if groups is None else groups_of(groups, network.feature_names)
+    local, proved = _local(source, rows, chosen, outputs, asked, method)
+    todo = np.arange(len(rows)) if method == "integrated" else np.flatnonzero(~proved)
+    told = progress or (lambda _: None)
+    task = Task(network, rows[todo], chosen, outputs, asked, deadline, tolerance, seed, workers, told)
+    found = local
+    for some, values in METHODS[method](task) if len(todo) else ():
+        found = with_values(found, todo[some], values)
     held = np.isfinite(found.phi).all(axis=(1, 2)) & np.isfinite(found.gap).all(axis=1)
     refuse_rows(~held, "the data")
     return found
 
 
-def _enumerate_none(unproved: Rows, X: Float[np.ndarray, "rows inputs"], background: Background) -> Rows:  # noqa: ARG001
-    return np.zeros_like(unproved)
-
-
-def _enumerate_all(unproved: Rows, X: Float[np.ndarray, "rows inputs"], background: Background) -> Rows:
-    """All rows not proved exact; raises DataError where one differs in too many features."""
-    differing = differing_features(X, background)
-    far = np.flatnonzero(unproved & (differing > MOST_FEATURES))
-    if len(far):
-        raise DataError(
-            f"row {far[0]} differs from a background row in {differing[far[0]]} features, and exact values are "
-            f"enumerated for at most {MOST_FEATURES}; use the method auto or local, or a background that differs less"
-        )
-    return unproved
-
-
-def _enumerate_near(unproved: Rows, X: Float[np.ndarray, "rows inputs"], background: Background) -> Rows:
-    return unproved & (differing_features(X, background) <= MOST_FEATURES)
-
-
-METHODS: dict[str, Callable[[Rows, Float[np.ndarray, "rows inputs"], Background], Rows]] = {
-    "auto": _enumerate_near,
-    "local": _enumerate_none,
-    "exact": _enumerate_all,
-}
+def _local(
+    source: ShallowNetwork | StoredNetwork | Network,
+    rows: Float[np.ndarray, "rows inputs"],
+    background: Background,
+    outputs: list[int],
+    groups: Groups,
+    method: str,
+) -> tuple[Attribution, Bool[np.ndarray, " rows"]]:
+    """The attribution by local values, and the rows in which they are proved to be the network's own."""
+    network = source if isinstance(source, Network) else source.network
+    model = local_model(source, rows, outputs)
+    proved = certified(network, model, rows, background)
+    phi = local_values(model, rows, background)
+    values = unbounded(phi, groups, (LOCAL,) * len(rows))
+    attribution = Attribution(
+        X=rows,
+        **vars(values),
+        prediction=np.einsum("rmn,rn->rm", model.alpha, rows) + model.beta,
+        base_value=background.weights @ network(background.X)[:, outputs],
+        region=model.region,
+        distance=boundary_distance(network, model, rows),
+        alpha=model.alpha,
+        beta=model.beta,
+        background=background,
+        outputs=tuple(outputs),
+        feature_names=network.feature_names,
+        output_names=tuple(network.output_names[k] for k in outputs),
+        groups=groups,
+        method=method,
+    )
+    return with_values(attribution, np.flatnonzero(proved), exactly(phi[proved], groups)), proved
 
 
 def opened(model: Any, trust: Sequence[str] = ()) -> ShallowNetwork | StoredNetwork | Network:
@@ -145,11 +162,6 @@ def opened(model: Any, trust: Sequence[str] = ()) -> ShallowNetwork | StoredNetw
     from relu_shallow.load import load_network
 
     return load_network(model, trust=trust)
-
-
-def _table(X: Any) -> Any:
-    """X, a data frame as a DataTable."""
-    return frame_table(X) if hasattr(X, "columns") and not isinstance(X, DataTable) else X
 
 
 def _rows(X: Any, network: Network) -> Float[np.ndarray, "rows inputs"]:
@@ -181,8 +193,8 @@ def _background(
     network = source if isinstance(source, Network) else source.network
     if isinstance(given, Background):
         points, chosen = as_points(given.X, rows.shape[1]), given
-    elif given is None:
-        return shrink(rows)  # rows outside the domain are refused with the rows themselves
+    elif given is None or isinstance(given, str):
+        return background_of(given or DEFAULT_BACKGROUND, rows)  # rows outside the domain are refused as rows
     else:
         points = _rows(given, network)
         chosen = distinct_rows(points)

@@ -13,25 +13,39 @@ import numpy as np
 from relu_shallow.atomic import replacing
 from relu_shallow.data import json_number, write_arrays, write_table
 from relu_shallow.errors import OutputError
-from relu_shallow.explanation.attribution import Attribution, status_counts
+from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE, Attribution, columns_of, status_counts
 
 
 def attribution_table(attribution: Attribution) -> tuple[list[str], list[np.ndarray]]:
-    """Names and columns: row, output, prediction, base_value, shap_<feature>..., region, status, gap, distance."""
+    """Names and columns: row, output, prediction, base_value, shap_<feature>..., region, status, gap, distance.
+
+    Where rows have bounds there follow lo_<feature> and hi_<feature>, where rows are estimated se_<feature>; other rows
+    have in them what is known: an exact value is its own bound, and an estimate has none (NaN).
+    """
     rows, outputs = attribution.prediction.shape
-    names = ["row", "output", "prediction", "base_value", *(f"shap_{name}" for name in attribution.feature_names)]
-    columns: list[Any] = [
-        np.repeat(np.arange(rows), outputs),
-        np.tile(np.array(attribution.outputs, dtype=np.int64), rows),
-        attribution.prediction.ravel(),
-        np.tile(attribution.base_value, rows),
-        *attribution.phi.reshape(rows * outputs, -1).T,
-        np.repeat(attribution.region, outputs),
-        np.repeat(np.array(attribution.status, dtype=str), outputs),
-        attribution.gap.ravel(),
-        np.repeat(attribution.distance, outputs),
-    ]
-    return [*names, "region", "status", "gap", "distance"], columns
+    columns = columns_of(attribution)
+    table: dict[str, Any] = {
+        "row": np.repeat(np.arange(rows), outputs),
+        "output": np.tile(np.array(attribution.outputs, dtype=np.int64), rows),
+        "prediction": attribution.prediction.ravel(),
+        "base_value": np.tile(attribution.base_value, rows),
+    }
+
+    def put(prefix: str, values: np.ndarray) -> None:
+        for name, column in zip(columns.names, values.reshape(rows * outputs, -1).T, strict=True):
+            table[f"{prefix}_{name}"] = column
+
+    put("shap", columns.phi)
+    table["region"] = np.repeat(attribution.region, outputs)
+    table["status"] = np.repeat(np.array(attribution.status, dtype=str), outputs)
+    table["gap"] = attribution.gap.ravel()
+    table["distance"] = np.repeat(attribution.distance, outputs)
+    if BOUNDS in attribution.status:
+        put("lo", np.where(np.isfinite(columns.lo), columns.lo, np.nan))
+        put("hi", np.where(np.isfinite(columns.hi), columns.hi, np.nan))
+    if ESTIMATE in attribution.status:
+        put("se", columns.se)
+    return list(table), list(table.values())
 
 
 def write_attribution(attribution: Attribution, path: str | os.PathLike[str]) -> None:
@@ -63,6 +77,9 @@ def _write_json(attribution: Attribution, path: Path) -> None:
         "method": attribution.method,
         "status": status_counts(attribution),
         "feature_names": list(attribution.feature_names),
+        "groups": {
+            name: [attribution.feature_names[i] for i in members] for name, members in attribution.groups.items()
+        },
         "output_names": {str(k): name for k, name in zip(attribution.outputs, attribution.output_names, strict=True)},
         "background": {
             "rows": attribution.background.X.tolist(),
@@ -77,6 +94,9 @@ def _write_json(attribution: Attribution, path: Path) -> None:
 def _write_npz(attribution: Attribution, path: Path) -> None:
     arrays = {
         "shap_values": attribution.phi,
+        "lower_bounds": attribution.lo,
+        "upper_bounds": attribution.hi,
+        "standard_errors": attribution.se,
         "prediction": attribution.prediction,
         "base_value": attribution.base_value,
         "data": attribution.X,
@@ -89,6 +109,8 @@ def _write_npz(attribution: Attribution, path: Path) -> None:
         "outputs": np.array(attribution.outputs, dtype=np.int64),
         "feature_names": np.array(attribution.feature_names, dtype=str),
         "output_names": np.array(attribution.output_names, dtype=str),
+        "group_names": np.array(list(attribution.groups), dtype=str),
+        "group_members": np.array([",".join(map(str, members)) for members in attribution.groups.values()], dtype=str),
         "background": attribution.background.X,
         "background_weights": attribution.background.weights,
     }
