@@ -16,13 +16,14 @@ from networks import NAMED
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchmark.cases import random_network  # noqa: E402
+from benchmark.cases import plane_network, random_network  # noqa: E402
 from benchmark.growth import count  # noqa: E402
 from benchmark.images import on_problem  # noqa: E402
 from benchmark.limit import flops, lowest_flips  # noqa: E402
 from benchmark.measure import extrapolate, part_done, summarise  # noqa: E402
 from benchmark.problem import Problem, on_unit_box, read_problem, write_problem  # noqa: E402
 from benchmark.report import seconds  # noqa: E402
+from benchmark.splinecam import faces_of, partition  # noqa: E402
 from benchmark.start import TINY, WRITERS  # noqa: E402
 from benchmark.systems import SYSTEMS  # noqa: E402
 
@@ -85,6 +86,26 @@ def test_every_system_finds_the_regions_worked_out_by_hand(system, name):
     outcome = SYSTEMS[system].ready(problem_of(name), 60.0)()
     assert outcome.regions == NAMED[name].regions_in_box
     assert outcome.complete
+
+
+@pytest.mark.parametrize("neurons", [6, 18, 30])
+def test_polygons_cut_layer_by_layer_are_as_many_as_regions_and_fill_the_square(neurons):
+    problem = plane_network(neurons)
+    polygons, complete = partition(on_unit_box(problem), math.inf)
+    assert complete
+    assert len(polygons) == SYSTEMS["kernel"].ready(problem, 60.0)().regions
+    sides = [np.column_stack([polygon, np.roll(polygon, -1, axis=0)]) for polygon in polygons]
+    areas = [(s[:, 0] * s[:, 3] - s[:, 1] * s[:, 2]).sum() / 2 for s in sides]
+    assert min(areas) > 0
+    assert sum(areas) == pytest.approx(4.0)
+
+
+def test_lines_through_a_square_part_it_as_worked_out_by_hand():
+    square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    cross, beside = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.25]]), np.array([[1.0, 0.0, 5.0]])
+    assert sorted(len(face) for face in faces_of(square, cross)) == [4, 4, 4, 4]
+    assert len(faces_of(square, beside)) == 1
+    assert len(faces_of(square, np.array([[1.0, 1.0, -0.5], [1.0, 1.0, -1.5]]))) == 3  # parallel ones
 
 
 def test_a_pattern_trial_that_stops_says_what_part_it_tried():

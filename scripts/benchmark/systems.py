@@ -139,6 +139,19 @@ def relucent(problem: Problem, limit: float) -> Run:
     return run
 
 
+def splinecam(problem: Problem, limit: float) -> Run:
+    """The published way of SplineCam, written anew (splinecam.py)."""
+    from benchmark.splinecam import partition
+
+    layers = on_unit_box(problem)
+
+    def run() -> Outcome:
+        polygons, complete = partition(layers, time.perf_counter() + limit)
+        return Outcome(len(polygons), None, complete, np.nan, sum(polygon.nbytes for polygon in polygons))
+
+    return run
+
+
 class TimeIsUp(BaseException):
     """Raised in the middle of a run that knows no limit of its own."""
 
@@ -181,6 +194,10 @@ def _needs_a_box(problem: Problem) -> str:
     return "" if problem.bounded else "bounded domains only"
 
 
+def _needs_a_plane(problem: Problem) -> str:
+    return "" if problem.bounded and (problem.hi > problem.lo).sum() == 2 else "boxes in two dimensions only"
+
+
 def _needs_few_neurons(problem: Problem) -> str:
     return "" if problem.neurons <= ALL_PATTERNS_UP_TO else f"more than {ALL_PATTERNS_UP_TO} neurons"
 
@@ -192,4 +209,5 @@ SYSTEMS: dict[str, System] = {
     "straightforward": System("straightforward", straightforward, _needs_a_box),
     "every-pattern": System("all 2^N patterns", every_pattern, _needs_few_neurons),
     "relucent": System("relucent", relucent, _takes_all),
+    "splinecam": System("SplineCam's way", splinecam, _needs_a_plane),
 }
