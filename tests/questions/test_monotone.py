@@ -81,6 +81,8 @@ def test_lipschitz_constants_are_reached_and_never_passed():
     shallow = convert(network, domain=Box(-1.0, 1.0))
     found = monotone(shallow)
     assert found.exact_lipschitz
+    assert (found.slopes[0] < shallow.alpha.min(axis=0)).all()  # outward by the rounding in alpha
+    assert (found.slopes[1] > shallow.alpha.max(axis=0)).all()
     for norm, order in enumerate((np.inf, 2, 1)):  # the dual norms of L1, L2, L-infinity
         steepest = np.linalg.norm(shallow.alpha, ord=order, axis=2).max(axis=0)
         assert found.lipschitz[:, norm] == pytest.approx(steepest, rel=1e-12)
