@@ -83,7 +83,7 @@ def interactions(source: Network | Converted, *, domain: Domain | None = None) -
     np.fill_diagonal(may, val=False)
     clear = _second_differences(network, chosen, free)
     if regions is not None and certain and (may & ~clear).any():
-        may = _by_regions(regions, may & ~clear, free) | (may & clear)
+        may = carried_by_regions(regions, may & ~clear, free) | (may & clear)
     status = np.where(clear, "interact", np.where(may, "may", "never")).astype("<U8")
     np.fill_diagonal(status, "")
     return Interactions(network.feature_names, status, "regions" if certain else "weights")
@@ -155,7 +155,7 @@ def _signs_of_regions(converted: Converted) -> np.ndarray:
 # --- from the regions -------------------------------------------------------------------------------------------
 
 
-def _by_regions(
+def carried_by_regions(
     converted: Converted, open_: Bool[np.ndarray, "i j"], free: Bool[np.ndarray, " inputs"]
 ) -> Bool[np.ndarray, "i j"]:
     """Which of the open pairs some region's facet may carry; all that are open where too many would be looked at."""

@@ -11,7 +11,7 @@ from relu_shallow import Box, WholeSpace, convert
 from relu_shallow.domain import Polytope
 from relu_shallow.errors import DomainError
 from relu_shallow.network import evaluate, from_layers
-from relu_shallow.questions.interaction import interactions
+from relu_shallow.questions.interaction import carried_by_regions, interactions
 
 
 def second_difference(network, X, Y, i, j):
@@ -62,6 +62,14 @@ def test_regions_prove_what_weights_cannot():
     assert by_regions.proved_by == "regions"
     assert by_regions.pairs["never"] == [("x0", "x1"), ("x0", "x2")]
     assert interactions(convert(late(), domain=large)).pairs["never"] == []
+
+
+def test_facets_that_carry_a_pair_are_seen_without_second_differences():
+    every = ~np.eye(3, dtype=bool)
+    free = np.ones(3, dtype=bool)
+    assert carried_by_regions(convert(late(), domain=Box(-4.0, 4.0)), every, free).tolist() == every.tolist()
+    near = carried_by_regions(convert(late(), domain=Box(-1.0, 1.0)), every, free)
+    assert np.argwhere(near).tolist() == [[1, 2], [2, 1]]
 
 
 def test_weights_that_lead_nowhere_join_nothing():
