@@ -57,6 +57,24 @@ def ensure_nearest_compiled(announce: Callable[[str], None]) -> None:
         least_norm("inf", -one, one, np.ones((1, 1)), 0.5 * one)
 
 
+SMALL = 12  # inputs up to which values are exact without a doubt, so that nothing else need be compiled
+
+
+def ensure_explanation_compiled(method: str, inputs: int, announce: Callable[[str], None]) -> None:
+    """Compiles what a method of explanation runs, or loads it from its cache; `announce` is told of a compilation.
+
+    The default method is compiled for what it may fall back to as well, where there are more than a few inputs.
+    """
+    from relu_shallow.explanation import explain_rows
+
+    methods = (method,) if method != "auto" else ("exact", "bounds", "estimate") if inputs > SMALL else ("exact",)
+    with _told(announce, "compiling the explanation for this machine, once; this takes about 20 s"):
+        one = np.ones((1, 1))
+        network = from_layers([(one, np.zeros(1)), (one, -np.ones(1)), (one, np.zeros(1))])
+        for name in methods:
+            explain_rows(network, np.full((1, 1), 2.0), background=np.zeros((1, 1)), method=name, workers=1)
+
+
 def _one_region(stored: StoredNetwork) -> tuple[Table, ...]:
     """A table of one region of a folder, whose neighbours are looked up too."""
     if not stored.regions:

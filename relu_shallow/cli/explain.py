@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_shallow.cli.options import METHODS, Seconds, data_options, json_option, out_option
+from relu_shallow.cli.options import METHODS, Seconds, data_options, json_option, model_options, out_option, taken_out
 
 if TYPE_CHECKING:
     from relu_shallow.explanation import Attribution
@@ -17,23 +17,37 @@ if TYPE_CHECKING:
 @click.argument("shallow_or_model", type=click.Path())
 @click.argument("data", type=click.Path())
 @out_option("The table to write (.csv, .parquet, .json, .npz); by default CSV on stdout.")
-@click.option("--background", metavar="FILE", type=click.Path(),
-              help="Rows that stand for absent features; by default DATA, shrunk to 100 rows.")  # fmt: skip
+@click.option("--background", metavar="FILE|SPEC",
+              help="Rows that stand for absent features: a file, or of DATA all, kmeans:ROWS, sample:ROWS[:SEED]; by "
+              "default kmeans:100.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True,
-              help="auto: local values where they are proved exact, else the best within reach.")  # fmt: skip
-@click.option("--time-limit", metavar="S", type=Seconds(), help="Keep local values for rows left after S seconds.")
+              help="auto: exact values of rows within reach, else bounds or an estimate, the narrower.")  # fmt: skip
+@click.option("--time-limit", metavar="S", type=Seconds(),
+              help="Stop after S seconds: bounds are as good as they got, rows left keep local values.")  # fmt: skip
 @click.option("--output", metavar="K", type=click.IntRange(min=0), help="Explain this output only, counted from 0.")
+@click.option("--group", "groups", metavar="NAME=COLUMN,...", multiple=True,
+              help="Sum the values of these columns, as --group 'job=job_*' (repeatable).")  # fmt: skip
+@click.option("--tolerance", metavar="T", type=click.FloatRange(min=0, min_open=True), default=0.01, show_default=True,
+              help="Estimate until standard errors are T of the prediction's scale.")  # fmt: skip
+@click.option("--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,
+              help="What estimates start from.")  # fmt: skip
+@click.option("--workers", metavar="W", type=click.IntRange(min=1), help="Threads; by default one per usable core.")
+@click.option("--interactions", metavar="FILE", type=click.Path(),
+              help="Write the exact interactions of all pairs of features, too, to a table.")  # fmt: skip
 @click.option("--html", metavar="FILE", type=click.Path(), help="Write a self-contained page with plots.")
+@model_options
 @data_options
 @json_option
 def command(
     shallow_or_model: str, data: str, out: str | None, background: str | None, method: str, time_limit: float | None,
-    output: int | None, html: str | None, as_json: bool, **options: Any,
+    output: int | None, groups: tuple[str, ...], tolerance: float, seed: int, workers: int | None,
+    interactions: str | None, html: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Explain each row of DATA by SHAP values.
 
     SHALLOW_OR_MODEL is a converted file, a folder of regions, or a model file as for convert. Values are of the output
-    before a final softmax, sigmoid or tanh; each row says whether its values are exact for the network, or local.
+    before a final softmax, sigmoid or tanh; each row says whether its values are exact for the network, certified
+    bounds, an estimate with standard errors, or local.
 
     \b
     Example:
@@ -41,34 +55,43 @@ def command(
     """
     began = perf_counter()
     from relu_shallow.atomic import all_or_none, check_apart
+    from relu_shallow.cli.opening import network_of, open_any
+    from relu_shallow.cli.output import say
     from relu_shallow.cli.progress import EXPLAIN_ADVICE, progress_of
     from relu_shallow.cli.tables import check_page_target, check_table_target, put_table, say_how_matched
+    from relu_shallow.compilation import ensure_explanation_compiled
     from relu_shallow.data import read_table
-    from relu_shallow.explanation import attribution_table, explain_rows, write_attribution
-    from relu_shallow.load import load_network
+    from relu_shallow.explanation import attribution_table, explain_rows, interaction_table, write_attribution
+    from relu_shallow.explanation.background import is_spec
     from relu_shallow.naming import named_by
-    from relu_shallow.network import Network
-    from relu_shallow.shallow.stored import is_converted, open_converted
 
     check_table_target(out, as_json)
+    if interactions:
+        check_table_target(interactions, as_json=False)
     page = check_page_target(html) if html else None
+    named_file = background if background and not is_spec(background) else None
     check_apart(
-        {"the output": out, "the page": page},
-        {"the model": shallow_or_model, "the data": data, "the background": background},
+        {"the output": out, "the page": page, "the interactions": interactions},
+        {"the model": shallow_or_model, "the data": data, "the background": named_file},
     )
+    reading = taken_out(options)
     table = read_table(data, **options)
-    absent = read_table(background, **options) if background else None
-    opened = open_converted(shallow_or_model) if is_converted(shallow_or_model) else load_network(shallow_or_model)
-    source = named_by(opened, table)
-    network = source if isinstance(source, Network) else source.network
+    absent = read_table(named_file, **options) if named_file else background
+    source = named_by(open_any(shallow_or_model, reading), table)
+    network = network_of(source)
     say_how_matched(table, network.feature_names)
+    ensure_explanation_compiled(method, network.inputs, say)
     with progress_of("row", EXPLAIN_ADVICE) as progress:
         attribution = explain_rows(
-            source, table, background=absent, method=method, output=output, time_limit=time_limit, progress=progress
-        )
+            source, table, background=absent, method=method, output=output, time_limit=time_limit,
+            groups=groups or None, tolerance=tolerance, seed=seed, workers=workers, progress=progress,
+        )  # fmt: skip
+        pairs = interaction_table(network, attribution) if interactions else None
     with all_or_none():
         if out:
             write_attribution(attribution, out)
+        if pairs:
+            put_table(interactions, *pairs)
         if page:
             from relu_shallow.report.page import write_page
 

@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 LP_BACKENDS = ("kernel", "highs", "cvxpy")  # a test holds these to the library's own
 ENGINES = ("threads", "dask")
 EXPORT_FORMS = ("table", "literal")
-METHODS = ("auto", "local", "exact")
+METHODS = ("auto", "local", "exact", "bounds", "estimate", "integrated")
 
 
 class Seconds(click.FloatRange):

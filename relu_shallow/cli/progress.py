@@ -21,7 +21,7 @@ FOLDER_ADVICE = (
     "all, ask: relu-shallow estimate"
 )
 PROOF_ADVICE = "the proof takes some milliseconds a region; without --proof the list is as certified, for this program"
-EXPLAIN_ADVICE = "to keep the local values for the rows left after S seconds, give --time-limit S or --method local"
+EXPLAIN_ADVICE = "to stop after S seconds with what there is, give --time-limit S; for values at once --method local"
 
 
 @contextmanager

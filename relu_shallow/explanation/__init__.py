@@ -1,9 +1,9 @@
-"""Explanations: SHAP values that say for every row whether they are exact, and the local models they come from."""
+"""Explanations: values that add up, each row saying whether they are exact, bounded, estimated or local."""
 
 from relu_shallow.explanation.attribution import Attribution, max_additivity_gap, shap_explanation, status_counts
 from relu_shallow.explanation.background import Background, shrink
 from relu_shallow.explanation.methods import explain, explain_rows
-from relu_shallow.explanation.table import FORMATS, attribution_table, write_attribution
+from relu_shallow.explanation.table import FORMATS, attribution_table, interaction_table, write_attribution
 from relu_shallow.explanation.work import METHODS
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "attribution_table",
     "explain",
     "explain_rows",
+    "interaction_table",
     "max_additivity_gap",
     "shap_explanation",
     "shrink",

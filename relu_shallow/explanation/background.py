@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -72,6 +73,11 @@ def sample(X: Float[np.ndarray, "rows inputs"], rows: int, seed: int = SEED) -> 
     if len(X) <= rows:
         return distinct_rows(X)
     return distinct_rows(X[np.random.default_rng(seed).choice(len(X), rows, replace=False)])
+
+
+def is_spec(text: str) -> bool:
+    """Whether a text asks for a background by a word, and names no file."""
+    return text.partition(":")[0] in CHOICES and not Path(text).exists()
 
 
 def background_of(spec: str, X: Float[np.ndarray, "rows inputs"]) -> Background:

@@ -14,6 +14,8 @@ from relu_shallow.atomic import replacing
 from relu_shallow.data import json_number, write_arrays, write_table
 from relu_shallow.errors import OutputError
 from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE, Attribution, columns_of, status_counts
+from relu_shallow.explanation.hybrids import interaction_values
+from relu_shallow.network import Network
 
 
 def attribution_table(attribution: Attribution) -> tuple[list[str], list[np.ndarray]]:
@@ -46,6 +48,27 @@ def attribution_table(attribution: Attribution) -> tuple[list[str], list[np.ndar
     if ESTIMATE in attribution.status:
         put("se", columns.se)
     return list(table), list(table.values())
+
+
+def interaction_table(network: Network, attribution: Attribution) -> tuple[list[str], list[np.ndarray]]:
+    """Names and columns of the exact Shapley interactions: row, output, feature, other, value; a line per pair.
+
+    A feature with itself is what it does alone, a pair its interaction index; those of a row add up to the prediction
+    less the base value. Raises DataError where rows differ from the background in too many features to enumerate.
+    """
+    found = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))
+    rows, outputs, inputs, _ = found.shape
+    one, two = np.triu_indices(inputs)
+    values = found[:, :, one, two] * np.where(one == two, 1.0, 2.0)
+    names = np.array(attribution.feature_names, dtype=str)
+    pairs = len(one)
+    return ["row", "output", "feature", "other", "value"], [
+        np.repeat(np.arange(rows), outputs * pairs),
+        np.tile(np.repeat(np.array(attribution.outputs, dtype=np.int64), pairs), rows),
+        np.tile(names[one], rows * outputs),
+        np.tile(names[two], rows * outputs),
+        values.ravel(),
+    ]
 
 
 def write_attribution(attribution: Attribution, path: str | os.PathLike[str]) -> None:
