@@ -70,12 +70,13 @@ def _twins(affine: Affine, gate: Gate, start: np.int64) -> Int[np.ndarray, " neu
     """Which neurons of a layer repeat one before them, or its negative; numbers from `start` on, as in `Weights`."""
     twin = np.zeros(len(affine.b), np.int64)
     known: dict[bytes, int] = {}
-    rows = affine.W if isinstance(affine.W, np.ndarray) else canonical(affine.W)
+    sparse = None if isinstance(affine.W, np.ndarray) else canonical(affine.W)
     for q, bias in enumerate(affine.b):
-        places, weights = np.zeros(0), rows[q] if isinstance(rows, np.ndarray) else None
-        if weights is None:
-            here = slice(rows.indptr[q], rows.indptr[q + 1])
-            places, weights = rows.indices[here], rows.data[here]
+        if sparse is None:
+            places, weights = np.zeros(0, np.int64), affine.W[q]
+        else:
+            here = slice(sparse.indptr[q], sparse.indptr[q + 1])
+            places, weights = sparse.indices[here], sparse.data[here]
         if gate.active[q] == gate.inactive[q] or not weights.any():
             continue
         row = np.append(weights, bias)
