@@ -27,7 +27,8 @@ from relu_shallow.regions.folder import RegionsFolder
 from relu_shallow.shallow.stored import StoredNetwork, open_converted
 from relu_shallow.shallow.table import ShallowNetwork, Table, as_points
 
-POINTS = 10_000
+POINTS, FEWEST = 10_000, 1_000  # of each kind
+WORK = 1 << 30  # products that comparing points of one kind may take; written out in full, sixteen cost as one
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,17 @@ def verify(
     exact: bool = False,
     sample: int | None = None,
     seed: int = 0,
-    points: int = POINTS,
+    points: int | None = None,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Verification:
     """Checks a shallow network against the deep one it was made from, and against `model` where one is given.
 
     `shallow` may be the path of one, a file or a folder of regions, which is gone through file by file. `model` is
-    whatever `load_network` reads; `data` holds rows of inputs; `points` is how many points of each kind are
-    compared. Of a partial list only what it holds is checked. Figures within the rounding of float64 (precision.py)
-    count as equal; nothing else does. With `exact` it is proved besides that every region is real and none is missing,
+    whatever `load_network` reads; `data` holds rows of inputs; `points` is how many points of each kind are compared:
+    by default 10,000, or fewer where one costs much. Of a partial list only what it holds is checked. Figures within
+    the rounding of float64 (precision.py) count as equal; nothing else does. With `exact` it is proved besides that
+    every region is real and none is missing,
     for all regions or a random `sample` of them; `workers` threads do that (all usable cores by default) and `progress`
     is called with the regions done. Raises ModelError or DataError where model or data cannot be read, UsageError for
     a sample that is none.
@@ -76,6 +78,8 @@ def verify(
         shallow = StoredNetwork(shallow.network, shallow)
     if sample is not None and sample >= shallow.regions:
         sample = None
+    if points is None:
+        points = points_worth(shallow.network)
     threads = usable_cores() if workers is None else workers
     rng = np.random.default_rng(seed)
     checks: list[Check] = []
@@ -116,6 +120,12 @@ def verify(
             checks.append(_sampled_points_are_listed(table, shallow, points, rng))
     _counts(shallow, checks, left_out)
     return Verification(tuple(checks), tuple(left_out))
+
+
+def points_worth(network: Network) -> int:
+    """How many points of each kind are compared: the more a point costs, the fewer."""
+    costs = [layer.W.size / 16 if isinstance(layer.W, np.ndarray) else layer.W.nnz for layer in network.affine]
+    return max(FEWEST, min(POINTS, int(WORK / max(sum(costs) + 8 * network.neurons, 1))))
 
 
 def _on_slice(shallow: ShallowNetwork | StoredNetwork, points: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ from relu_shallow.network import Network, activation_patterns, evaluate
 from relu_shallow.precision import equality_error
 from relu_shallow.regions.folder import find
 from relu_shallow.regions.partition import pack, unpack
-from relu_shallow.shallow.stored import StoredNetwork
+from relu_shallow.shallow.stored import StoredNetwork, in_pieces
 from relu_shallow.shallow.table import ShallowNetwork, Table
 
 ANCHORS = 1_000  # witnesses whose facets and corners are visited one by one
@@ -55,15 +55,23 @@ def equal_at(
     X = X[listed]
     if not len(X):
         return Check(place, True, f"does not apply: no such point{outside}")
-    value, bound = _values(shallow, X)
-    bound = bound + equality_error(deep, X)
-    difference = np.abs(value - evaluate(deep, X))
+    parts = [_compared(shallow, deep, X[some]) for some in in_pieces(len(X), max(deep.widths, default=1))]
+    difference, bound = (np.concatenate(part) for part in zip(*parts, strict=True))
     differing = int((~(difference <= bound)).any(axis=1).sum())
     worst = float((difference / np.maximum(bound, np.finfo(float).tiny)).max())
     detail = (
         f"{len(X)} points, largest difference {difference.max():.3g}, {worst:.2g} times the rounding bound{outside}"
     )
     return Check(place, differing == 0, f"{differing} of {detail}" if differing else detail)
+
+
+def _compared(
+    shallow: ShallowNetwork | StoredNetwork, deep: Network, X: Float[np.ndarray, "points n"]
+) -> tuple[Float[np.ndarray, "points outputs"], Float[np.ndarray, "points outputs"]]:
+    """How far apart the two are at each point, and how far rounding alone may take them."""
+    error = equality_error(deep, X)
+    value, bound = _values(shallow, X, error if deep is shallow.network else equality_error(shallow.network, X))
+    return np.abs(value - evaluate(deep, X)), bound + error
 
 
 def _listed(shallow: ShallowNetwork | StoredNetwork, X: Float[np.ndarray, "points n"]) -> Bool[np.ndarray, " points"]:
@@ -80,13 +88,13 @@ def _listed(shallow: ShallowNetwork | StoredNetwork, X: Float[np.ndarray, "point
 
 
 def _values(
-    shallow: ShallowNetwork | StoredNetwork, X: Float[np.ndarray, "points n"]
+    shallow: ShallowNetwork | StoredNetwork, X: Float[np.ndarray, "points n"], own: Float[np.ndarray, "points outputs"]
 ) -> tuple[Float[np.ndarray, "points outputs"], Float[np.ndarray, "points outputs"]]:
-    """alpha x + beta of the points' regions, and a bound on its rounding."""
+    """alpha x + beta of the points' regions, and a bound on its rounding; `own` is that of the whole network."""
     if isinstance(shallow, StoredNetwork):
-        return shallow.values(X, shallow.region_of(X)), equality_error(shallow.network, X)
+        return shallow.values(X, shallow.region_of(X)), own
     value, bound = np.zeros((len(X), shallow.network.outputs)), np.zeros((len(X), shallow.network.outputs))
     for table in shallow.tables:
         value += table.values(X, table.region_of(X))
-        bound += equality_error(table.network, X)
+        bound += own if table.network is shallow.network else equality_error(table.network, X)
     return value, bound

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from relu_shallow.checks.counting import domain_rows, free_inputs
+from relu_shallow.checks.lookup import region_hashes
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.domain import Box, Domain, WholeSpace
 from relu_shallow.network import Network, switching
 from relu_shallow.precision import LP_OPTIONS, general_lp_margin
-from relu_shallow.regions.partition import pack, unpack
+from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.table import Table
 
 REGIONS = 2_000  # listed regions whose neighbours are tried
 CLEARLY = 10  # a ball this many times the solver's own error is no rounding
+LOOKED_UP = 1 << 16  # patterns looked up in a longer list at a time
 MOST = 200  # patterns put to a linear program, at about two milliseconds each
 
 
@@ -33,21 +34,34 @@ def unlisted_neighbours(
     its listed neighbours, and the candidates that most listed regions point to are tried first. Of a table that is part
     of a longer list, `known` tells which packed patterns that list holds.
     """
-    network, width = table.network, table.bits.shape[1]
-    listed = {row.tobytes() for row in table.bits}
+    network = table.network
+    neurons = np.flatnonzero(switching(network))
     chosen = np.sort(rng.choice(table.regions, min(table.regions, REGIONS), replace=False))
-    candidates: Counter[bytes] = Counter()
-    for pattern in unpack(table.bits[chosen], network.neurons):
-        one_each = np.eye(network.neurons, dtype=bool)[switching(network)]
-        flipped = pack(pattern ^ one_each) if len(one_each) else table.bits[:0]
-        candidates.update(row for row in map(bytes, flipped) if row not in listed)
-    if known is not None and candidates:
-        rows = np.array([list(row) for row in candidates], np.uint8)
-        for row in map(bytes, rows[known(rows)]):
-            del candidates[row]
-    ranked = [np.frombuffer(row, dtype=np.uint8, count=width) for row, _ in candidates.most_common(MOST)]
-    found = sum(_is_region(network, unpack(row[None], network.neurons), domain) for row in ranked)
-    return found, len(ranked), len(candidates)
+    # a pattern's hash is the exclusive or of its active neurons' keys; two that share one are not told apart
+    keys = np.random.default_rng(0).integers(0, 2**64, network.neurons, dtype=np.uint64)
+    hashes = region_hashes(table.bits, keys)
+    flipped = (hashes[chosen, None] ^ keys[neurons]).ravel()
+    candidates, first, times = np.unique(flipped, return_index=True, return_counts=True)
+    unlisted = np.flatnonzero(~np.isin(candidates, hashes))
+    ranked = unlisted[np.lexsort((first[unlisted], -times[unlisted]))]  # of those met as often, the first met
+    patterns = _flipped(table, chosen, neurons, first[ranked[:MOST]])
+    if known is not None and len(ranked):
+        pieces = [first[ranked[at : at + LOOKED_UP]] for at in range(0, len(ranked), LOOKED_UP)]
+        every = [_flipped(table, chosen, neurons, piece) for piece in pieces]
+        new = [~known(some) for some in every]
+        patterns = np.concatenate([some[kept] for some, kept in zip(every, new, strict=True)])
+        ranked, patterns = ranked[np.concatenate(new)], patterns[:MOST]
+    found = sum(_is_region(network, unpack(row[None], network.neurons), domain) for row in patterns)
+    return found, len(patterns), len(ranked)
+
+
+def _flipped(
+    table: Table, chosen: Int[np.ndarray, " regions"], neurons: Int[np.ndarray, " neurons"], pairs: np.ndarray
+) -> UInt8[np.ndarray, "pairs bytes"]:
+    """The packed patterns of (region, neuron) pairs, numbered over all chosen regions and neurons."""
+    bits, neuron = table.bits[chosen[pairs // max(len(neurons), 1)]], neurons[pairs % max(len(neurons), 1)]
+    bits[np.arange(len(bits)), neuron // 8] ^= (128 >> neuron % 8).astype(np.uint8)
+    return bits
 
 
 def _is_region(network: Network, pattern: Bool[np.ndarray, "1 neurons"], domain: Domain) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from relu_shallow.domain import Box, Domain, WholeSpace, contains
 from relu_shallow.network import Network, activation_patterns
 from relu_shallow.shallow.table import Table
 
 FAR = 1e6  # the farthest scale of samples in an unbounded domain, in units of the witnesses' own
+NARROW = 2.0**-36  # of a segment: how far around a computed border it is looked for
 BISECTIONS = 60  # halvings of a segment: more than the bits of a float64
 
 
@@ -41,11 +42,36 @@ def crossings(network: Network, table: Table, count: int, rng: np.random.Generat
     step = rng.choice([1, -1, int(rng.integers(1, table.regions))], count)  # neighbours in the list are close in space
     a, b = table.witnesses[first], table.witnesses[(first + step) % table.regions]
     own = activation_patterns(network, a)
+    a, b = _around_the_border(network, own, a, b)
     for _ in range(BISECTIONS):
         middle = a + (b - a) / 2
+        if ((middle == a).all(axis=1) | (middle == b).all(axis=1)).all():
+            break
         same = (activation_patterns(network, middle) == own).all(axis=1)[:, None]
         a, b = np.where(same, middle, a), np.where(same, b, middle)
     return np.concatenate([a, b])
+
+
+def _around_the_border(
+    network: Network, own: Bool[np.ndarray, "points neurons"], a: np.ndarray, b: np.ndarray
+) -> tuple[Float[np.ndarray, "points n"], Float[np.ndarray, "points n"]]:
+    """Nearer ends of segments that leave their first ends' regions, `own` the patterns there, where floats find them.
+
+    Under a region's own slopes every pre-activation is affine along the segment, so where it ends is a quotient.
+    """
+    value, step, start = a, b - a, 0
+    leaves = np.ones(len(a))
+    for layer, gate in zip(network.affine, network.gates, strict=False):
+        value, step = (layer.W @ value.T).T + layer.b, (layer.W @ step.T).T
+        on = own[:, start : start + len(layer.b)]
+        slope, start = np.where(on, gate.active, gate.inactive), start + len(layer.b)
+        away = (gate.active != gate.inactive) & (np.where(on, value, -value) > 0) & (np.where(on, step, -step) < 0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            leaves = np.minimum(leaves, np.where(away, -value / step, np.inf).min(axis=1, initial=np.inf))
+        value, step = value * slope, step * slope
+    near, far = (a + np.minimum(leaves * (1 + off), 1.0)[:, None] * (b - a) for off in (-NARROW, NARROW))
+    inside, outside = ((activation_patterns(network, x) == own).all(axis=1)[:, None] for x in (near, far))
+    return np.where(inside, near, a), np.where(outside, b, far)
 
 
 def facets_and_corners(

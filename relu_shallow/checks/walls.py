@@ -24,6 +24,7 @@ from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.table import Table
 
 FLIPS = 1_000_000  # (region, neuron) pairs looked at; of more, each region's nearest hyperplanes
+STRAIGHT = 1 << 29  # numbers in how straight steps towards these flips meet the other rows
 WORK = 1 << 26  # numbers in the rows of all paths taken; of more, the most promising
 PIECE = 1 << 20  # numbers in the rows of the paths taken at once
 EACH = 3  # paths towards one unlisted pattern, from different regions
@@ -62,9 +63,9 @@ def look_behind_walls(table: Table, domain: Domain) -> Walls:
     neurons = int(switching(network).sum())
     if not neurons or not free.any():
         return Walls(0, 0, 0, 0, 0)
-    each = min(neurons, max(1, FLIPS // table.regions))
-    region, neuron, promise = _unlisted_flips(table, domain, each)
     rows = network.neurons + (0 if isinstance(domain, WholeSpace) else len(domain_rows(domain)[1]))
+    each = min(neurons, max(1, min(FLIPS, STRAIGHT // rows) // table.regions))
+    region, neuron, promise = _unlisted_flips(table, domain, each)
     most = max(1, WORK // (rows * int(free.sum())))
     kept = np.sort(_best_of_each(table, region, neuron, promise)[:most])
     points = [np.zeros((0, network.inputs))]
@@ -120,7 +121,8 @@ def _unlisted_flips(table: Table, domain: Domain, each: int) -> tuple[np.ndarray
     network = table.network
     listed = {row.tobytes() for row in table.bits}
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for regions in pieces(table, network.neurons):
+    at_once = max(1, (STRAIGHT >> 6) // (network.neurons * max(each, network.inputs)))
+    for regions in np.array_split(np.arange(table.regions), -(-table.regions // at_once)):
         cells = cells_of(table, domain, regions)
         N, inside = network.neurons, (cells.b > 0).all(axis=1)
         bounding = np.asarray(cells.A[:, :N].any(axis=2))
