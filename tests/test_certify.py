@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from conftest import data_path
 from networks import CASES, NAMED, case, general_position
+from scipy.sparse import eye_array
 
-from relu_shallow.certify import verify
+from relu_shallow.certify import points_worth, verify
+from relu_shallow.checks import places
 from relu_shallow.checks.counting import general_position_count, polytope_volume
 from relu_shallow.checks.exact import is_witness, rational
 from relu_shallow.checks.lists import first_differing_neuron
@@ -15,7 +17,7 @@ from relu_shallow.checks.walls import look_behind_walls
 from relu_shallow.domain import Box, Polytope, WholeSpace, fit
 from relu_shallow.errors import DataError
 from relu_shallow.load import load_network
-from relu_shallow.network import Affine, Source, from_layers, local_maps, named
+from relu_shallow.network import Affine, Gate, Network, Source, activation_patterns, from_layers, local_maps, named
 from relu_shallow.precision import surely_signed
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
@@ -379,3 +381,20 @@ def test_a_point_on_every_border_shows_no_pattern():
     through_zero = from_layers([(np.array([[1.0, 0.0], [0.0, 0.0]]), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
     points = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 2.0]])  # the second neuron is zero everywhere
     assert surely_signed(through_zero, points).tolist() == [False, False, True, True]
+
+
+def test_the_more_a_point_costs_the_fewer_are_compared_and_never_less_than_a_thousand():
+    wide = [Affine(eye_array(width, format="csr"), np.zeros(width)) for width in (1 << 12, 1 << 17)]
+    gates = [Gate.relu(len(layer.b)) for layer in wide]
+    counts = [points_worth(Network((layer, layer), (gate,))) for layer, gate in zip(wide, gates, strict=True)]
+    assert counts == [10_000, 1_000]
+    assert points_worth(random_network(0, 2, 3, 1)) == 10_000
+
+
+def test_points_on_borders_lie_in_a_region_and_just_beyond_it():
+    table = converted("p_d4_6x6", Box(-1, 1)).table
+    ends = places.crossings(table.network, table, 200, np.random.default_rng(0))
+    inside, beyond = ends[:200], ends[200:]
+    differ = (activation_patterns(table.network, inside) != activation_patterns(table.network, beyond)).any(axis=1)
+    assert differ.all()
+    assert np.abs(inside - beyond).max() < 1e-13
