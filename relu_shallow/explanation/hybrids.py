@@ -115,7 +115,8 @@ def interactions(
     none, one, both = w[size], w[size - 1], w[size - 2]  # size - 1 and size - 2 below zero find the zeros at the end
     alone = (v * (none + one)) @ member
     pairs = np.einsum("ot,ti,tj->oij", v * (none + 2 * one + both), member, member, optimize=True)
-    half = 0.5 * ((v @ none)[:, None, None] - alone[:, :, None] - alone[:, None, :] + pairs)
+    half = 0.5 * ((v @ none)[:, None, None] - (alone[:, :, None] + alone[:, None, :]) + pairs)
+    half = 0.5 * (half + half.transpose(0, 2, 1))  # products of matrices round either triangle in their own way
     diagonal = np.arange(d)
     half[:, diagonal, diagonal] = 0.0
     half[:, diagonal, diagonal] = shapley - half.sum(axis=2)

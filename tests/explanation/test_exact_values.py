@@ -3,12 +3,15 @@ import time
 import numpy as np
 import pytest
 from conftest import data_path
-from networks import NAMED, case
-from shapley_reference import random_network, values_over_orders
+from networks import NAMED
+from scipy.linalg import block_diag
+from shapley_reference import drawn, enumerated, random_network, values_over_orders
 
 from relu_shallow.errors import DataError
 from relu_shallow.explanation import Background, explain_rows, max_additivity_gap, status_counts
-from relu_shallow.explanation.exact import MOST_FEATURES, exact_values, shapley_shares
+from relu_shallow.explanation.exact import exact_values, settled_values
+from relu_shallow.explanation.hybrids import shapley_shares
+from relu_shallow.network import from_layers
 
 SHARP = 1e-10  # the agreement asked for in the project's plan
 
@@ -83,18 +86,70 @@ def test_the_weights_of_coalitions_give_one_to_a_player_who_does_all_the_work(pl
     np.testing.assert_allclose(share.sum(axis=1), 0, atol=SHARP)
 
 
-def test_large_batches_are_cut_without_changing_the_values(monkeypatch):
-    network = random_network(5, (7, 6, 2))
-    X, B = np.random.default_rng(3).normal(size=(2, 6, 7))
-    whole = exact_values(network, X, Background(B, np.ones(6)), [0, 1])
-    monkeypatch.setattr("relu_shallow.explanation.exact.HYBRIDS", 16)
-    np.testing.assert_allclose(exact_values(network, X, Background(B, np.ones(6)), [0, 1]), whole, atol=SHARP)
+@pytest.mark.parametrize("seed", range(60))
+def test_exact_values_of_any_network_are_those_of_enumeration(seed):
+    network, X, background = drawn(seed)
+    outputs = list(range(network.outputs))
+    phi = exact_values(network, X, background, outputs)
+    np.testing.assert_allclose(phi, enumerated(network, X, background), atol=SHARP)
+    total = network(X) - background.weights @ network(background.X)
+    np.testing.assert_allclose(phi.sum(axis=2), total, atol=SHARP)
+
+
+@pytest.mark.parametrize("features", [14, 15, 17])
+def test_one_neuron_of_many_features_summed_by_halves_is_as_enumerated(features):
+    network = random_network(features, (features, 2, 2))
+    X, B = np.random.default_rng(features).normal(size=(2, 2, features))
+    background = Background(B[:1], np.ones(1))
+    np.testing.assert_allclose(
+        exact_values(network, X[:1], background, [0, 1]), enumerated(network, X[:1], background), atol=SHARP
+    )
+
+
+def test_forty_features_that_count_alike_share_alike():
+    network = from_layers([(np.ones((2, 40)), np.array([-11.0, -30.0])), (np.array([[1.0, -3.0]]), np.zeros(1))])
+    phi = exact_values(network, np.ones((1, 40)), Background(np.zeros((1, 40)), np.ones(1)), [0])
+    np.testing.assert_allclose(phi[0, 0], (29.0 - 30.0) / 40, atol=SHARP)
+
+
+def test_a_deep_network_of_thirty_features_in_pairs_is_the_sum_of_its_parts():
+    parts = [random_network(seed, (2, 5, 4, 1)) for seed in range(15)]
+    layers = [
+        (block_diag(*(part.affine[level].W for part in parts)), np.concatenate([p.affine[level].b for p in parts]))
+        for level in range(2)
+    ]
+    last = np.concatenate([part.affine[2].W for part in parts], axis=1), sum(part.affine[2].b for part in parts)
+    X, B = np.random.default_rng(8).normal(size=(2, 3, 30))
+    background = Background(B, np.ones(3))
+    phi = exact_values(from_layers([*layers, last]), X, background, [0])
+    for number, part in enumerate(parts):
+        own = slice(2 * number, 2 * number + 2)
+        alone = enumerated(part, X[:, own], Background(B[:, own], np.ones(3)))
+        np.testing.assert_allclose(phi[:, :, own], alone, atol=SHARP)
+
+
+def test_which_rows_are_within_reach_depends_on_the_work_alone():
+    network = random_network(9, (9, 12, 12, 1))  # a row takes between 0.7 and 1 million units
+    X = np.random.default_rng(9).normal(size=(12, 9))
+    background = Background(X[6:], np.ones(6))
+    whole = exact_values(network, X, background, [0])
+    done = [settled_values(network, X, background, [0], units=8e5, workers=workers)[1] for workers in (1, 3)]
+    np.testing.assert_array_equal(done[0], done[1])
+    assert 0 < done[0].sum() < 12
+    phi, reached = settled_values(network, X, background, [0], units=8e5)
+    np.testing.assert_array_equal(phi[reached], whole[reached])
+    assert not settled_values(network, X, background, [0], deadline=time.monotonic())[1].any()
+
+
+def test_a_network_too_large_to_be_laid_out_is_refused():
+    network = from_layers([(np.ones((12_000, 1)), np.ones(12_000)), (np.ones((1, 12_000)), np.ones(1))])
+    with pytest.raises(DataError, match=r"12,000 neurons are too many .* method estimate"):
+        exact_values(network, np.ones((1, 1)), Background(np.zeros((1, 1)), np.ones(1)), [0])
 
 
 def test_exact_attributions_add_up_on_a_real_table():
     sklearn = pytest.importorskip("sklearn.neural_network")
     from relu_shallow.data import read_table
-    from relu_shallow.network import from_layers
 
     X = read_table(data_path("tabular/pima-indians-diabetes.csv"), no_header=True).X
     X, y = (X[:, :8] - X[:, :8].mean(axis=0)) / X[:, :8].std(axis=0), X[:, 8]
@@ -107,28 +162,6 @@ def test_exact_attributions_add_up_on_a_real_table():
     np.testing.assert_allclose(
         1 / (1 + np.exp(-attribution.prediction[:, 0])), mlp.predict_proba(X[:60])[:, 1], atol=SHARP
     )
-
-
-def test_the_exact_method_refuses_rows_that_differ_in_too_many_features_and_auto_does_not():
-    network = random_network(6, (MOST_FEATURES + 1, 4, 1))
-    X = np.random.default_rng(4).normal(size=(3, MOST_FEATURES + 1))
-    X[0, 1:] = 0.0
-    B = np.zeros((1, MOST_FEATURES + 1))
-    with pytest.raises(DataError, match=f"row 1 differs from a background row in {MOST_FEATURES + 1} features"):
-        explain_rows(network, X, background=B, method="exact")
-    assert explain_rows(network, X, background=B, method="auto").status[0] == "exact"
-
-
-def test_rows_left_when_the_time_is_over_are_local_and_say_so():
-    named = case("z_d6_14")
-    X = np.random.default_rng(5).uniform(-1, 1, size=(40, named.network.inputs))
-    began = time.monotonic()
-    none = explain_rows(named.network, X, time_limit=0.0)
-    assert time.monotonic() - began < 60
-    local = explain_rows(named.network, X, method="local")
-    assert none.status == local.status
-    np.testing.assert_array_equal(none.phi, local.phi)
-    assert "local" in none.status
 
 
 def test_progress_counts_the_rows_enumerated():

@@ -64,14 +64,13 @@ def test_the_public_name_is_the_function():
 def test_every_method_explains_every_row_of_a_converted_network(shallow, method):
     found = explain_rows(shallow, X, method=method)
     assert len(found.status) == 7
-    assert set(found.status) <= {"local", "exact"}
+    assert set(found.status) <= {"estimate"} if method == "estimate" else {"local", "exact"}
     assert found.method == method
 
 
-def test_methods_that_are_not_built_are_absent(network):
-    assert set(METHODS) == {"auto", "local", "exact"}
-    with pytest.raises(DataError, match="no method 'bounds'; the methods are auto, local, exact"):
-        explain_rows(network, X, method="bounds")
+def test_a_method_that_there_is_not_is_refused_with_those_there_are(network):
+    with pytest.raises(DataError, match="no method 'kernel'; the methods are auto, local, exact, bounds, estimate"):
+        explain_rows(network, X, method="kernel")
 
 
 @pytest.mark.parametrize("output", [2, -1, [0, 5]])
@@ -139,6 +138,101 @@ def test_weights_of_a_background_count(network):
     weighted = explain_rows(network, X, background=Background(B, np.array([3.0, 1.0])))
     np.testing.assert_allclose(weighted.phi, thrice.phi, atol=1e-12)
     np.testing.assert_allclose(weighted.base_value, thrice.base_value)
+
+
+# --- rows out of reach
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A network of thirty features of which no row is within reach of exact values."""
+    return random_network(1, (30, 60, 60, 2)), np.random.default_rng(1).normal(size=(2, 3, 30))
+
+
+def test_rows_out_of_reach_get_an_estimate_or_bounds_and_say_which(wide):
+    network, (rows, B) = wide
+    found = explain_rows(network, rows, background=B)
+    assert set(found.status) <= {"estimate", "bounds"}
+    assert np.abs(found.gap).max() < 1e-9
+    estimate = explain_rows(network, rows, background=B, method="estimate")
+    bounds = explain_rows(network, rows, background=B, method="bounds", time_limit=0.5)
+    assert set(estimate.status) == {"estimate"}
+    assert set(bounds.status) == {"bounds"}
+    away = 5 * estimate.se
+    assert (estimate.phi >= bounds.lo - away).all()
+    assert (estimate.phi <= bounds.hi + away).all()
+
+
+def test_rows_left_when_the_time_is_over_are_local_and_say_so(wide):
+    network, (rows, B) = wide
+    none = explain_rows(network, rows, background=B, time_limit=1e-9)
+    local = explain_rows(network, rows, background=B, method="local")
+    assert none.status == local.status == ("local",) * 3
+    np.testing.assert_array_equal(none.phi, local.phi)
+
+
+def test_tables_have_bounds_and_errors_where_rows_have_them(wide, tmp_path):
+    network, (rows, B) = wide
+    for method, prefixes in (("local", ()), ("bounds", ("lo", "hi")), ("estimate", ("se",))):
+        found = explain_rows(network, rows, background=B, method=method, time_limit=1.0)
+        names, columns = attribution_table(found)
+        table = dict(zip(names, columns, strict=True))
+        own = [f"{prefix}_{name}" for prefix in prefixes for name in network.feature_names]
+        assert [name for name in names if name[:3] in ("lo_", "hi_", "se_")] == own
+        if method == "bounds":
+            assert (table["lo_x3"] <= table["shap_x3"]).all()
+            assert (table["shap_x3"] <= table["hi_x3"]).all()
+        if method == "estimate":
+            np.testing.assert_array_equal(table["se_x3"], found.se[:, :, 3].ravel())
+        write_attribution(found, tmp_path / "shap.json")
+        assert json.loads((tmp_path / "shap.json").read_text())["status"] == {method: 3}
+
+
+def test_the_explanation_of_shap_carries_bounds_and_errors(wide):
+    network, (rows, B) = wide
+    bounds = explain(network, rows, background=B, method="bounds", time_limit=1.0)
+    assert (bounds.lower_bounds <= bounds.values).all()
+    assert (bounds.values <= bounds.upper_bounds).all()
+    assert explain(network, rows, background=B, method="estimate").error_std.shape == (3, 30, 2)
+
+
+# --- groups
+
+
+@pytest.mark.parametrize("method", ["exact", "estimate", "integrated"])
+def test_groups_stand_in_the_place_of_their_features_and_sum_them(network, method):
+    alone = explain_rows(network, X, method=method)
+    found = explain_rows(network, X, method=method, groups="body=age,bmi")
+    names, columns = attribution_table(found)
+    table = dict(zip(names, columns, strict=True))
+    assert [name for name in names if name.startswith("shap_")] == ["shap_body", "shap_=sugar"]
+    np.testing.assert_allclose(table["shap_body"], alone.phi[:, :, :2].sum(axis=2).ravel())
+    np.testing.assert_allclose(table["shap_=sugar"], alone.phi[:, :, 2].ravel())
+    if method == "estimate":
+        np.testing.assert_array_equal(table["se_body"], found.group_se[:, :, 0].ravel())
+    shown = explain(network, X, method=method, groups={"body": ["age", "bmi"]})
+    assert shown.feature_names == ["body", "=sugar"]
+    assert shown.data[0, 0] in ("age", "bmi")
+
+
+def test_a_group_of_no_feature_is_refused(network):
+    with pytest.raises(DataError, match="nose"):
+        explain_rows(network, X, groups="head=nose")
+
+
+# --- words and objects
+
+
+def test_a_background_may_be_a_word(network):
+    assert len(explain_rows(network, X, background="sample:4").background.X) == 4
+    with pytest.raises(DataError, match="write all, kmeans:ROWS"):
+        explain_rows(network, X, background="medoids:4")
+
+
+def test_rows_may_come_as_an_explanation_of_shap(network):
+    shap = pytest.importorskip("shap")
+    given = shap.Explanation(np.zeros((7, 3)), data=X[:, [1, 0, 2]], feature_names=["bmi", "age", "=sugar"])
+    np.testing.assert_array_equal(explain_rows(network, given, background=X).X, X)
 
 
 # --- files
