@@ -154,7 +154,7 @@ def search_limits(
 
 
 def climb_limits(dimension: int, rows: int) -> Float[np.ndarray, " limits"]:
-    """The numbers of `lp/kernel.py: climb` for a program of its own, as in `search_limits`; what is found is checked."""
+    """The numbers of `lp/kernel.py: climb` for a program of its own, as in `search_limits`; answers are checked."""
     most = 50 * (dimension + rows) + 1000
     return np.array([256 * UNIT, 16 * UNIT, 40, most, 12, 0.0, 0.0, 0.0, dimension, 64 * UNIT, np.sqrt(UNIT)])
 

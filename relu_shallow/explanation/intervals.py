@@ -29,6 +29,7 @@ from relu_shallow.explanation.cube import (
 from relu_shallow.explanation.shares import HALVES, add_affine, add_enumerated, add_neuron
 from relu_shallow.lp.kernel import JIT, LEAN
 
+SOON_HALVED = 2 * HALVES  # a single neuron is summed by halves up to here: about a millisecond
 LISTED = 8.0  # a group of neurons is enumerated unless it costs more than this many times its bounds (measured)
 
 
@@ -146,7 +147,7 @@ def enclose(x, y, start, node, state, split, ends, layers, beta, work):
     for number in range(parts(n, M, alive, part)):
         a, b, w, v, least, most, below, above, f = piece(number, part, A, c, M, V, low, high, rows_low, rows_high, F)
         listing, bounding = costs(w, K, f.size)
-        if b.size == 1 and f.size >= HALVES and f.size <= 2 * HALVES:
+        if b.size == 1 and HALVES <= f.size <= SOON_HALVED:
             work[0] += f.size * 2.0 ** (0.5 * f.size + 2)
             add_neuron(a, b, v, f, path, p, q, beta, exact)
         elif listing <= LISTED * bounding:

@@ -28,6 +28,7 @@ from relu_shallow.lp.kernel import JIT, LEAN
 SUMS = {**JIT, "fastmath": {"nnan", "nsz", "contract", "reassoc"}}
 LOW = 7  # 2^7 hybrids of all neurons fit the first cache
 HALVES = 14  # features from which on a single neuron is summed by halves (measured)
+MOST_HALVED = 40  # and up to which: 2^20 sums a half, about a second
 
 
 def beta_table(most: int) -> np.ndarray:

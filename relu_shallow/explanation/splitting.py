@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from relu_shallow.explanation.cube import costs, differing, feature_to_split, half, parts, piece, reduce, whole_cube
-from relu_shallow.explanation.shares import HALVES, add_affine, add_enumerated, add_neuron
+from relu_shallow.explanation.shares import HALVES, MOST_HALVED, add_affine, add_enumerated, add_neuron
 from relu_shallow.lp.kernel import JIT, LEAN
 
 SPLIT_PAYS = 8.0  # enumerate unless it costs more than this many times the bounds of a split (measured)
@@ -47,7 +47,7 @@ def add_pair(x, y, start, layers, beta, features, phi, work):
                 number, part, A, c, M, V, low, high, rows_low, rows_high, F
             )
             listing, bounding = costs(w, K, f.size)
-            if b.size == 1 and f.size >= HALVES:
+            if b.size == 1 and HALVES <= f.size <= MOST_HALVED:
                 if not spent(f.size * 2.0 ** (0.5 * f.size + 2), work):
                     add_neuron(a, b, v, f, path, p, q, beta, phi)
             elif listing <= SPLIT_PAYS * bounding:

@@ -112,6 +112,14 @@ def test_forty_features_that_count_alike_share_alike():
     np.testing.assert_allclose(phi[0, 0], (29.0 - 30.0) / 40, atol=SHARP)
 
 
+def test_more_features_than_can_be_summed_by_halves_are_split_or_given_up_at_the_limit():
+    network = random_network(2, (60, 3, 1))
+    X, B = np.random.default_rng(2).normal(size=(2, 1, 60))
+    background = Background(B, np.ones(1))
+    assert not settled_values(network, X, background, [0], units=1e7)[1].any()
+    assert not settled_values(network, X, background, [0], deadline=time.monotonic() + 0.2)[1].any()
+
+
 def test_a_deep_network_of_thirty_features_in_pairs_is_the_sum_of_its_parts():
     parts = [random_network(seed, (2, 5, 4, 1)) for seed in range(15)]
     layers = [
