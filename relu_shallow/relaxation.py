@@ -12,15 +12,15 @@ Arrays may hold one box, or many along leading axes. A *cell* is the part of a b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int, Int8
 
 from relu_shallow.errors import DomainError
-from relu_shallow.network import Gate, Matrix, Network
+from relu_shallow.network import Gate, Matrix, Network, switching
 from relu_shallow.precision import TINY, UNIT, check_range, gamma
 
 Tangent = Literal["near", "inactive", "active"]
@@ -57,12 +57,32 @@ class Bounds:
         return np.asarray(np.logical_or.reduce([(low > high).any(axis=-1) for low, high in pairs]))
 
     @property
+    def hidden(self) -> tuple[Float[np.ndarray, "*boxes neurons"], Float[np.ndarray, "*boxes neurons"]]:
+        """(lower, upper) of the hidden neurons, end to end."""
+        none = np.zeros((*self.lo.shape[:-1], 0))
+        return np.concatenate([none, *self.lower[:-1]], axis=-1), np.concatenate([none, *self.upper[:-1]], axis=-1)
+
+    def of(self, box: int) -> Bounds:
+        """The bounds of one box of many."""
+        return Bounds(self.lo[box], self.hi[box], [low[box] for low in self.lower], [high[box] for high in self.upper])
+
+    @property
     def signs(self) -> Int8[np.ndarray, "*boxes neurons"]:
         """The hidden neurons' signs that the bounds prove, end to end: 1 active, -1 inactive, 0 open."""
-        if len(self.lower) == 1:
-            return np.zeros((*self.lo.shape[:-1], 0), np.int8)
-        low, high = np.concatenate(self.lower[:-1], axis=-1), np.concatenate(self.upper[:-1], axis=-1)
+        low, high = self.hidden
         return ((low >= 0).astype(np.int8) - ((high <= 0) & (low < 0)).astype(np.int8)).astype(np.int8)
+
+
+def stack_bounds(cells: Sequence[Bounds]) -> Bounds:
+    """The bounds of several cells along a new first axis, as `Bounds.of` takes them apart."""
+    lower = [np.stack(layer) for layer in zip(*(cell.lower for cell in cells), strict=True)]
+    upper = [np.stack(layer) for layer in zip(*(cell.upper for cell in cells), strict=True)]
+    return Bounds(np.stack([cell.lo for cell in cells]), np.stack([cell.hi for cell in cells]), lower, upper)
+
+
+def open_neurons(network: Network, bounds: Bounds) -> Int[np.ndarray, " open"]:
+    """The neurons that switch and may have either sign on a cell."""
+    return np.flatnonzero((bounds.signs == 0) & switching(network))
 
 
 def preactivation_bounds(

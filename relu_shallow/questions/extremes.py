@@ -26,6 +26,7 @@ from relu_shallow.questions.largest import Largest, largest_over_box
 from relu_shallow.questions.listed import Converted, all_listed, cells
 
 Status = Literal["proved", "bounded", "unbounded"]
+INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
 RAY_SHARE = 0.25  # of the time: for a ray along which the value goes to infinity
 
 
@@ -137,12 +138,17 @@ def _unbounded_domain(
                           "shows the value unbounded")  # fmt: skip
     if not regions.completeness.complete:
         raise DomainError("the list of regions is partial, so nothing is known of the rest of the domain; give a box")
-    best, size = Extreme(-np.inf, -np.inf, np.zeros(network.inputs), "proved"), 0.0
+    if regions.completeness.level != "certified":
+        raise DomainError("the list of regions is not certified, so some may be missing; convert with certificates, or "
+                          "give a box")  # fmt: skip
+    best, size = Extreme(-np.inf, -np.inf, np.full(network.inputs, np.nan), "proved"), 0.0
     for part in all_listed(regions):
         for cell in cells(regions, part):
-            value, bound, point = largest_on(cell, weights)
+            _, bound, corner = largest_on(cell, weights)
+            point = _inward(domain, cell.witness, corner)
+            value = float(weights @ (cell.alpha @ point + cell.beta))
             best = replace(best, bound=max(best.bound, bound))
-            if contains(domain, point[None])[0] and value > best.value:
+            if value > best.value or np.isnan(best.point).any():
                 best = replace(best, value=value, point=point)
                 size = np.abs(weights @ cell.alpha) @ (np.abs(point) + 1) + abs(weights @ cell.beta)
         if progress is not None:
@@ -150,6 +156,14 @@ def _unbounded_domain(
     value = _surely(network, best.point, weights)
     tight = best.bound - value <= gap_closed(float(size), evaluation_slack(network, best.point, weights))
     return replace(best, value=value, status="proved" if tight else "bounded")
+
+
+def _inward(domain: Domain, witness: np.ndarray, corner: np.ndarray) -> Float[np.ndarray, " inputs"]:
+    """The corner, moved towards the point inside as far as it takes to be in the domain whatever the solver rounded."""
+    steps = np.array([0.0, *INWARD])[:, None]
+    places = corner + steps * (witness - corner)
+    there = np.flatnonzero(contains(domain, places))
+    return places[there[0]] if len(there) else witness
 
 
 def _without_biases(network: Network) -> Network:

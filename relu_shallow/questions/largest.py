@@ -17,14 +17,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.network import Network, evaluate, switching
+from relu_shallow.network import Network, evaluate
 from relu_shallow.precision import TINY, evaluation_error, gamma, gap_closed
 from relu_shallow.questions.relaxed_program import fits, program_of, solve
-from relu_shallow.relaxation import Bounds, largest, linear_upper, preactivation_bounds
+from relu_shallow.questions.splitting import FEW_INPUTS, halves, with_either_sign
+from relu_shallow.relaxation import Bounds, largest, linear_upper, open_neurons, preactivation_bounds, stack_bounds
 
 BATCH = 64  # nodes looked at together
-FEW_INPUTS = 6  # up to so many inputs are bisected
-FEW_OPEN = 10  # unless no more signs are open than this
+FEW_OPEN = 10  # where no more signs are open than this, they are given whatever the number of inputs
 UNDECIDED = 0.01  # what a triangle's height counts beside the loss at the program's point
 STARTS = 1024  # random points that the search starts from
 Status = Literal["proved", "bounded"]
@@ -110,7 +110,7 @@ class _Search:
         self.network, self.weights, self.lo, self.hi = network, weights, lo, hi
         self.value, self.point = -np.inf, 0.5 * lo + 0.5 * hi
         self.scale = 0.0, 0.0  # of the values met, and of their rounding errors
-        self.switches, self.solvable = switching(network), fits(network)
+        self.solvable = fits(network)
         self.offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(np.int64)
 
     def closed(self, bound: float) -> bool:
@@ -136,7 +136,7 @@ class _Search:
         lo, hi = np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
         signs = np.stack([part[2] for part in parts])
         parents = [part[4] for part in parts if part[4] is not None]
-        known = _stacked(parents) if parents else None
+        known = stack_bounds(parents) if parents else None
         bounds = preactivation_bounds(self.network, lo, hi, signs, known)
         A, a = linear_upper(self.network, bounds, self.weights[None, :])
         top = largest(A, a, lo, hi)[:, 0]
@@ -144,7 +144,7 @@ class _Search:
         self.try_points(corners)
         found = []
         for k in np.flatnonzero((top > self.value) & ~bounds.empty).tolist():
-            own = _one(bounds, k)
+            own = bounds.of(k)
             bound, loss = float(top[k]), np.zeros(0)
             if parts[k][3] or not self.bisects(own):
                 bound, loss = self._by_program(own, signs[k], bound)
@@ -162,45 +162,32 @@ class _Search:
         self.try_points(found.point[None, :])
         return min(bound, found.bound), found.loss
 
-    def open(self, bounds: Bounds) -> np.ndarray:
-        """The neurons that may have either sign on a node, and two slopes."""
-        low, high = np.concatenate([np.zeros(0), *bounds.lower[:-1]]), np.concatenate([np.zeros(0), *bounds.upper[:-1]])
-        return np.flatnonzero((low < 0) & (high > 0) & self.switches)
-
     def bisects(self, bounds: Bounds) -> bool:
         """Whether a node is split by an input."""
-        return len(bounds.lo) <= FEW_INPUTS and len(self.open(bounds)) > FEW_OPEN
+        return len(bounds.lo) <= FEW_INPUTS and len(open_neurons(self.network, bounds)) > FEW_OPEN
 
     def split(self, node: _Node) -> list[Part]:
         """The two halves of a node; none where nothing is open and the box is a point or settled."""
-        open_ = self.open(node.known)
+        open_ = open_neurons(self.network, node.known)
         if not len(open_):
             return []
         if self.bisects(node.known):
             return self._bisected(node)
         best = int(open_[np.argmax(self._scores(node)[open_])])
-        parts: list[Part] = []
-        for sign in (1, -1):
-            signs = node.signs.copy()
-            signs[best] = sign
-            parts.append((node.lo, node.hi, signs, (*node.splits, best), node.known))
-        return parts
+        given = with_either_sign(node.signs, best)
+        return [(node.lo, node.hi, signs, (*node.splits, best), node.known) for signs in given]
 
     def _bisected(self, node: _Node) -> list[Part]:
         width = node.hi - node.lo
         unit = np.where(self.hi > self.lo, self.hi - self.lo, 1.0)
         steep = np.abs(node.A) * unit
         axis = int(np.argmax((steep + steep.max() + TINY) * width / unit))
-        middle = 0.5 * node.lo[axis] + 0.5 * node.hi[axis]
-        if not node.lo[axis] < middle < node.hi[axis]:
-            return []
-        left, right = node.hi.copy(), node.lo.copy()
-        left[axis] = right[axis] = middle
-        return [(low, high, node.signs, node.splits, node.known) for low, high in ((node.lo, left), (right, node.hi))]
+        boxes = halves(node.lo, node.hi, axis)
+        return [(low, high, node.signs, node.splits, node.known) for low, high in boxes]
 
     def _scores(self, node: _Node) -> Float[np.ndarray, " neurons"]:
         """What a neuron's relaxation loses: at the program's point, or else its triangle's height, times its weight."""
-        low, high = (np.concatenate([np.zeros(0), *side[:-1]]) for side in (node.known.lower, node.known.upper))
+        low, high = node.known.hidden
         scores = np.zeros(len(low))
         c = self.weights
         for index in range(len(self.network.gates) - 1, -1, -1):
@@ -216,16 +203,3 @@ class _Search:
                 scores[start:stop] += np.abs(c) * node.loss[start:stop]
             c = c * (gate.inactive + share * (gate.active - gate.inactive))
         return scores
-
-
-def _stacked(parts: list[Bounds]) -> Bounds:
-    layers = range(len(parts[0].lower))
-    return Bounds(
-        np.stack([part.lo for part in parts]), np.stack([part.hi for part in parts]),
-        [np.stack([part.lower[k] for part in parts]) for k in layers],
-        [np.stack([part.upper[k] for part in parts]) for k in layers],
-    )  # fmt: skip
-
-
-def _one(bounds: Bounds, k: int) -> Bounds:
-    return Bounds(bounds.lo[k], bounds.hi[k], [low[k] for low in bounds.lower], [high[k] for high in bounds.upper])

@@ -22,9 +22,9 @@ from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense, evaluate
 from relu_shallow.precision import evaluation_error, gamma
-from relu_shallow.questions.branching import slopes_over_box
 from relu_shallow.questions.halfspaces import cell_of, exact_map
 from relu_shallow.questions.listed import Converted, Listed, all_listed
+from relu_shallow.questions.slopes import slopes_over_box
 
 Status = Literal["proved", "refuted", "undecided"]
 RISING, FALLING = 0, 1

@@ -13,6 +13,7 @@ from relu_shallow.questions.distance import Norm, proved_distance
 from relu_shallow.questions.goal import Goal
 from relu_shallow.questions.least_norm import least_norm
 from relu_shallow.questions.space import Space
+from relu_shallow.questions.splitting import halves, with_either_sign
 from relu_shallow.relaxation import Ball, Bounds, Lines, lines_above, preactivation_bounds
 
 CROWDED = 6  # open neurons for each input: with more, ranges are halved instead of signs given
@@ -105,21 +106,16 @@ def parts_of(question: Question, cell: Cell) -> list[Part]:
         high[index] = low[index] + 1.0
         return [replace(part, hi=low), replace(part, lo=high)]
     if kind == "range":
-        low, high = cell.hi.copy(), cell.lo.copy()
-        low[index] = high[index] = 0.5 * cell.lo[index] + 0.5 * cell.hi[index]
-        return [replace(part, hi=low), replace(part, lo=high)]
+        return [replace(part, lo=lo, hi=hi) for lo, hi in halves(cell.lo, cell.hi, index)]
     if kind == "none":
         return []
     ends = np.cumsum(question.network.widths)
     layer = int(np.searchsorted(ends, index, side="right"))
     place = index - int(ends[layer]) + question.network.widths[layer]
-    parts = []
-    for sign in (1, -1):
-        signs = cell.signs.copy()
-        signs[index] = sign
-        parts.append(replace(part, signs=signs, known=_with_sign(cell.bounds, layer, place, sign),
-                             first=layer + 1))  # fmt: skip
-    return parts
+    return [
+        replace(part, signs=signs, known=_with_sign(cell.bounds, layer, place, int(signs[index])), first=layer + 1)
+        for signs in with_either_sign(cell.signs, index)
+    ]
 
 
 def _with_sign(bounds: Bounds, layer: int, place: int, sign: int) -> Bounds:

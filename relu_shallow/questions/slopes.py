@@ -8,15 +8,15 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.network import Network, activation_patterns, local_maps, switching
+from relu_shallow.network import Network, activation_patterns, local_maps
 from relu_shallow.questions.gradients import gradient_bounds
 from relu_shallow.questions.relaxed_program import fits, program_of, solve
-from relu_shallow.relaxation import Bounds, preactivation_bounds
+from relu_shallow.questions.splitting import FEW_INPUTS, halves, with_either_sign
+from relu_shallow.relaxation import Bounds, open_neurons, preactivation_bounds, stack_bounds
 
 SAMPLE = 512  # random points whose slopes show what cannot be proved
 WORK = 1 << 34  # products that these may take
 BATCH = 64  # parts looked at together
-FEW_INPUTS = 6
 MOST = 20_000  # parts looked at
 Part = tuple[Bounds, np.ndarray, np.ndarray, np.ndarray]  # bounds, signs, and derivatives' bounds of a larger part
 
@@ -43,14 +43,14 @@ def slopes_over_box(
     size = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
     steepest = _sampled(network, rng.uniform(lo, hi, (int(np.clip(WORK // (size * len(lo)), 1, SAMPLE)), len(lo))))
     met = np.isfinite(steepest[..., 0])
-    root = _one(preactivation_bounds(network, lo[None], hi[None]), 0)
+    root = preactivation_bounds(network, lo, hi)
     signs = np.zeros(network.neurons, np.int8)
     queue: list[Part] = [(root, signs, np.full(met.shape[1:], -np.inf), np.full(met.shape[1:], np.inf))]
     least, most = np.full(met.shape[1:], np.inf), np.full(met.shape[1:], -np.inf)
     count, together = 0, int(np.clip(WORK // (64 * size), 1, BATCH))
     while queue and (count == 0 or (perf_counter() - began < time_limit and count < MOST)):
         batch, queue = queue[:together], queue[together:]
-        low, high = gradient_bounds(network, _stacked([part[0] for part in batch]))
+        low, high = gradient_bounds(network, stack_bounds([part[0] for part in batch]))
         count += len(batch)
         parts: list[Part] = []
         for place, (bounds, signs, low_before, high_before) in enumerate(batch):
@@ -95,38 +95,26 @@ def _inside(network: Network, bounds: Bounds, signs: np.ndarray) -> Float[np.nda
 
 def _split(network: Network, bounds: Bounds, signs: np.ndarray) -> list[tuple[Bounds, np.ndarray]]:
     """Two halves with the bounds of the whole; none where nothing is open."""
-    low, high = (np.concatenate([np.zeros(0), *side[:-1]]) for side in (bounds.lower, bounds.upper))
-    open_ = np.flatnonzero((low < 0) & (high > 0) & switching(network))
+    open_ = open_neurons(network, bounds)
     if not len(open_):
         return []
     if len(bounds.lo) <= FEW_INPUTS:
-        axis = int(np.argmax(bounds.hi - bounds.lo))
-        middle = 0.5 * bounds.lo[axis] + 0.5 * bounds.hi[axis]
-        if not bounds.lo[axis] < middle < bounds.hi[axis]:
-            return []
-        left, right = bounds.hi.copy(), bounds.lo.copy()
-        left[axis] = right[axis] = middle
-        boxes = ((bounds.lo, left), (right, bounds.hi))
+        boxes = halves(bounds.lo, bounds.hi, int(np.argmax(bounds.hi - bounds.lo)))
         return [(Bounds(lo, hi, bounds.lower, bounds.upper), signs) for lo, hi in boxes]
     layer = np.searchsorted(np.cumsum(network.widths), open_, side="right")
     first = open_[layer == layer.min()]
-    best = int(first[np.argmax(np.minimum(-low[first], high[first]))])
-    halves = []
-    for sign in (1, -1):
-        told = signs.copy()
-        told[best] = sign
-        halves.append((bounds, told))
-    return halves
+    low, high = (side[first] for side in bounds.hidden)
+    return [(bounds, told) for told in with_either_sign(signs, int(first[np.argmax(np.minimum(-low, high))]))]
 
 
 def _bounded(network: Network, parts: list[Part]) -> list[Part]:
     """The parts with bounds of their own, those proved empty left out."""
     if not parts:
         return []
-    known = _stacked([part[0] for part in parts])
+    known = stack_bounds([part[0] for part in parts])
     signs = np.stack([part[1] for part in parts])
     bounds = preactivation_bounds(network, known.lo, known.hi, signs, known)
-    kept = [(_one(bounds, place), *parts[place][1:]) for place in np.flatnonzero(~bounds.empty).tolist()]
+    kept = [(bounds.of(place), *parts[place][1:]) for place in np.flatnonzero(~bounds.empty).tolist()]
     return [part for part in kept if not (part[1].any() and _empty(network, *part[:2]))]
 
 
@@ -136,16 +124,3 @@ def _empty(network: Network, bounds: Bounds, signs: np.ndarray) -> bool:
         return False
     found = solve(network, program_of(network, bounds, signs), np.zeros(network.outputs))
     return found is not None and found.bound == -np.inf
-
-
-def _stacked(parts: list[Bounds]) -> Bounds:
-    layers = range(len(parts[0].lower))
-    return Bounds(
-        np.stack([part.lo for part in parts]), np.stack([part.hi for part in parts]),
-        [np.stack([part.lower[k] for part in parts]) for k in layers],
-        [np.stack([part.upper[k] for part in parts]) for k in layers],
-    )  # fmt: skip
-
-
-def _one(bounds: Bounds, k: int) -> Bounds:
-    return Bounds(bounds.lo[k], bounds.hi[k], [low[k] for low in bounds.lower], [high[k] for high in bounds.upper])
