@@ -149,6 +149,11 @@ class Network:
         """N, the number of hidden neurons."""
         return sum(self.widths)
 
+    @property
+    def matrix_entries(self) -> int:
+        """Entries of all weight matrices, zeros of sparse ones too: the products that one evaluation takes."""
+        return sum(layer.W.shape[0] * layer.W.shape[1] for layer in self.affine)
+
     def __call__(self, X: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows outputs"]:
         """Outputs before the head, in float64."""
         return evaluate(self, X)

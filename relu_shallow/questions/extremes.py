@@ -18,12 +18,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
-from relu_shallow.errors import DomainError, UsageError
-from relu_shallow.network import Affine, Network, evaluate
-from relu_shallow.precision import evaluation_error, gamma, gap_closed
-from relu_shallow.questions.halfspaces import Cell, exact_cell, exact_map, exact_multipliers, proved_bound, solve
+from relu_shallow.errors import DomainError
+from relu_shallow.network import Affine, Network
+from relu_shallow.precision import gamma, gap_closed
+from relu_shallow.questions.halfspaces import Cell, bound_on, exact_cell, exact_map, exact_multipliers, solve
 from relu_shallow.questions.largest import Largest, largest_over_box
 from relu_shallow.questions.listed import Converted, all_listed, cells
+from relu_shallow.questions.outputs import output_sums, weights_of
 
 Status = Literal["proved", "bounded", "unbounded"]
 INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
@@ -102,21 +103,6 @@ def extremes(
     return Extremes(label, low, ends[1], perf_counter() - began)
 
 
-def weights_of(network: Network, output: int, minus: int | None) -> tuple[Float[np.ndarray, " outputs"], str]:
-    """(weights of the outputs, what their sum is called)."""
-    for k in (output, *(() if minus is None else (minus,))):
-        if not 0 <= k < network.outputs:
-            raise UsageError(f"there is no output {k}: the network has {network.outputs}, counted from 0")
-    weights = np.zeros(network.outputs)
-    weights[output] = 1.0
-    if minus is None:
-        return weights, network.output_names[output]
-    if minus == output:
-        raise UsageError(f"the difference of output {output} and itself is zero everywhere; name two outputs")
-    weights[minus] = -1.0
-    return weights, f"{network.output_names[output]} - {network.output_names[minus]}"
-
-
 def _of(found: Largest) -> Extreme:
     return Extreme(found.value, found.bound, found.point, found.status)
 
@@ -153,8 +139,9 @@ def _unbounded_domain(
                 size = np.abs(weights @ cell.alpha) @ (np.abs(point) + 1) + abs(weights @ cell.beta)
         if progress is not None:
             progress(len(part.number))
-    value = _surely(network, best.point, weights)
-    tight = best.bound - value <= gap_closed(float(size), evaluation_slack(network, best.point, weights))
+    values, errors, _ = output_sums(network, best.point[None], weights[None])
+    value, error = float(values[0, 0] - errors[0, 0]), float(errors[0, 0])
+    tight = best.bound - value <= gap_closed(float(size), error)
     return replace(best, value=value, status="proved" if tight else "bounded")
 
 
@@ -168,16 +155,6 @@ def _inward(domain: Domain, witness: np.ndarray, corner: np.ndarray) -> Float[np
 
 def _without_biases(network: Network) -> Network:
     return replace(network, affine=tuple(Affine(layer.W, np.zeros_like(layer.b)) for layer in network.affine))
-
-
-def evaluation_slack(network: Network, x: np.ndarray, weights: np.ndarray) -> float:
-    """A bound on the rounding in weights . f(x)."""
-    size = float(np.abs(evaluate(network, x[None])[0]) @ np.abs(weights))
-    return float(evaluation_error(network, x[None])[0] @ np.abs(weights)) * (1 + gamma(8)) + gamma(8) * size
-
-
-def _surely(network: Network, x: np.ndarray, weights: np.ndarray) -> float:
-    return float(evaluate(network, x[None])[0] @ weights) - evaluation_slack(network, x, weights)
 
 
 def largest_on(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[float, float, Float[np.ndarray, " inputs"]]:
@@ -194,7 +171,7 @@ def largest_on(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[floa
     if np.isfinite(reach).all():
         unsure = float((size @ cell.alpha_error) @ reach + size @ cell.beta_error)
         lost = gamma(len(size) + 8) * float((size @ np.abs(cell.alpha)) @ reach + size @ np.abs(cell.beta))
-        return value, proved_bound(cell, everything, mu, h, c, 2 * unsure + lost), point
+        return value, bound_on(cell, everything, mu, h, c, 2 * unsure + lost), point
     return value, _exact_bound(cell, everything[mu > 0].tolist(), weights), point
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from relu_shallow.errors import UsageError
-from relu_shallow.network import Network, evaluate
-from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.network import Network
+from relu_shallow.precision import gamma
+from relu_shallow.questions.outputs import output_sums
 
 Side = Literal["above", "below"]
 
@@ -74,10 +75,9 @@ def past(network: Network, output: int, threshold: float, side: Side) -> Goal:
 
 def margins(goal: Goal, network: Network, X: Float[np.ndarray, "points inputs"]) -> tuple[np.ndarray, np.ndarray]:
     """(least of C f + c, a bound on its rounding error) at each point."""
-    Y = evaluate(network, X)
-    values = Y @ goal.C.T + goal.c
-    size = np.abs(goal.C)
-    error = evaluation_error(network, X) @ size.T + gamma(network.outputs + 4) * (np.abs(Y) @ size.T + np.abs(goal.c))
+    sums, error, size = output_sums(network, X, goal.C)
+    values = sums + goal.c
+    error = error + gamma(4) * (size + np.abs(goal.c))
     lowest = (values - error).argmin(axis=1)
     rows = np.arange(len(X))
     return values[rows, lowest], error[rows, lowest]

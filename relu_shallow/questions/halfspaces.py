@@ -1,8 +1,7 @@
 """One region as half-spaces A x + b >= 0, with bounds on their rounding, and proofs about linear functions on it.
 
-A proof that h.x + c <= t on {A x + b >= 0} is a vector mu >= 0: h.x + c <= c + mu.b + (h + A^T mu).x (weak duality). A
-solver proposes mu; it counts only once checked, in floats with every rounding paid for (where a box bounds x), or in
-rational arithmetic on the network's own weights, where the support of mu is solved for exactly.
+A solver proposes the multipliers of a proof; they count only once checked, in floats where a box bounds x (duality.py),
+or in rational arithmetic on the network's own weights, where their support is solved for exactly.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from relu_shallow.lp import BACKENDS
 from relu_shallow.lp.question import Answer, Polyhedron
 from relu_shallow.network import Network, dense, switching
 from relu_shallow.precision import GENERAL_POSITION, TINY, gamma
+from relu_shallow.questions.duality import proved_bound
 
 WALL = -1  # the neuron of a row that is the domain's
 EXACT_WORK = 1 << 24  # products of integers that laying out one region's rows exactly may take
@@ -90,7 +90,7 @@ def exact_cell(cell: Cell) -> Rows:
     Empty where the network is too large for that.
     """
     n = cell.network.inputs
-    if sum(layer.W.shape[0] * layer.W.shape[1] for layer in cell.network.affine) * (n + 1) > EXACT_WORK:
+    if cell.network.matrix_entries * (n + 1) > EXACT_WORK:
         return []
     own = exact_rows(cell.network, cell.pattern, {})
     walls = exact_walls(cell.domain, range(n))
@@ -139,7 +139,7 @@ def solve(
     return Answer("optimal", float(h @ point), point, answer.dual), mu
 
 
-def proved_bound(
+def bound_on(
     cell: Cell,
     keep: Int[np.ndarray, " some"],
     mu: Float[np.ndarray, " some"],
@@ -148,20 +148,12 @@ def proved_bound(
     error: float = 0.0,
 ) -> float:
     """A number that h.x + c, itself known to within `error`, does not exceed on the rows kept; infinite without a box.
-
-    Every term is bounded in magnitudes over the box, and k roundings cost gamma(k) of them.
     """
     if not np.isfinite(cell.lo).all():
         return np.inf
-    used = mu > 0
-    rows, mu = keep[used], mu[used]
-    reach = np.maximum(np.abs(cell.lo), np.abs(cell.hi))
-    rest = h + mu @ cell.A[rows]
-    size = (np.abs(h) + mu @ np.abs(cell.A[rows])) @ reach + abs(c) + mu @ np.abs(cell.b[rows])
-    unsure = mu @ (cell.E[rows] @ reach + cell.e[rows]) + error
-    top = c + mu @ cell.b[rows] + np.maximum(rest * cell.lo, rest * cell.hi).sum()
-    roundings = gamma(2 * (len(mu) + len(h)) + 16)
-    return float(top + roundings * (size + unsure) * 2 + unsure + TINY)
+    rows, mu = keep[mu > 0], mu[mu > 0]
+    row_error = cell.E[rows] @ np.maximum(np.abs(cell.lo), np.abs(cell.hi)) + cell.e[rows]
+    return proved_bound(h, c, (cell.A[rows], cell.b[rows]), mu, (cell.lo, cell.hi), row_error, error)
 
 
 def exact_multipliers(rows: Rows, h: Sequence[int | Fraction], support: Sequence[int]) -> dict[int, Fraction] | None:
@@ -204,7 +196,7 @@ def redundant(cell: Cell, keep: Int[np.ndarray, " some"], row: int, exact: Calla
     reach = np.maximum(np.abs(cell.lo), np.abs(cell.hi))
     if np.isfinite(reach).all():
         error = float(cell.E[row] @ reach + cell.e[row]) * (1 + gamma(len(a) + 4))
-        if proved_bound(cell, keep, mu, -a, -b, error) <= 0:
+        if bound_on(cell, keep, mu, -a, -b, error) <= 0:
             return True
     beyond = -(b + float(a @ answer.point))
     if beyond > GENERAL_POSITION * (abs(b) + float(np.abs(a) @ (np.abs(answer.point) + np.abs(cell.witness)))):

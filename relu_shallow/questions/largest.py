@@ -17,8 +17,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.network import Network, evaluate
-from relu_shallow.precision import TINY, evaluation_error, gamma, gap_closed
+from relu_shallow.network import Network
+from relu_shallow.precision import TINY, gap_closed
+from relu_shallow.questions.outputs import output_sums
 from relu_shallow.questions.relaxed_program import fits, program_of, solve
 from relu_shallow.questions.splitting import FEW_INPUTS, halves, with_either_sign
 from relu_shallow.relaxation import Bounds, largest, linear_upper, open_neurons, preactivation_bounds, stack_bounds
@@ -120,10 +121,8 @@ class _Search:
     def try_points(self, X: np.ndarray) -> None:
         """Keeps the best of some points; the value is what exact arithmetic gives at least."""
         X = np.clip(X, self.lo, self.hi)
-        Y = evaluate(self.network, X)
-        size = np.abs(Y) @ np.abs(self.weights)
-        error = evaluation_error(self.network, X) @ np.abs(self.weights) + gamma(Y.shape[1] + 4) * size
-        sure = Y @ self.weights - error * (1 + gamma(Y.shape[1] + 4))
+        values, error, size = (sums[:, 0] for sums in output_sums(self.network, X, self.weights[None]))
+        sure = values - error
         best = int(np.argmax(sure))
         self.scale = max(self.scale[0], float(size[best])), max(self.scale[1], float(error[best]))
         if sure[best] > self.value:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int8
 
 from relu_shallow.network import Network, dense
 from relu_shallow.precision import LP_OPTIONS, TINY, UNIT, gamma
+from relu_shallow.questions.duality import proved_bound
 from relu_shallow.relaxation import Bounds
 
 MOST_NUMBERS = 1 << 23  # entries of R: 64 MB
@@ -149,14 +150,13 @@ def _emptiness(network: Network, program: Program) -> Found | None:
 def proved(
     network: Network, program: Program, c: np.ndarray, constant: float, weights: np.ndarray, mu: np.ndarray
 ) -> float:
-    """What c.v + constant does not exceed where the rows hold, for any multipliers (mu >= 0 beyond the equations)."""
-    reach = np.maximum(np.abs(program.lo), np.abs(program.hi))
-    rest = c + program.R.T @ mu
-    last = abs(network.affine[-1].W).T @ np.abs(weights)
-    size = np.abs(mu) @ (np.abs(program.R) @ reach + np.abs(program.r)) + float(last @ reach[len(reach) - len(last) :])
-    size += float(np.abs(weights) @ np.abs(network.affine[-1].b)) + abs(constant)
-    top = np.maximum(rest * program.lo, rest * program.hi).sum() + constant + mu @ program.r
-    return float(top + gamma(4 * (len(mu) + len(c)) + 32) * size + 2 * np.abs(mu) @ program.off + TINY)
+    """What c.v + constant = weights . f does not exceed where the rows hold, for any multipliers of theirs."""
+    last = network.affine[-1]
+    reach = np.maximum(np.abs(program.lo), np.abs(program.hi))[len(c) - last.W.shape[1] :]
+    size = float((abs(last.W).T @ np.abs(weights)) @ reach) + float(np.abs(weights) @ np.abs(last.b))
+    error = gamma(2 * len(weights) + 8) * size  # of c and the constant themselves
+    rows, box = (program.R, program.r), (program.lo, program.hi)
+    return proved_bound(c, constant, rows, mu, box, program.off, error)
 
 
 def _losses(network: Network, v: np.ndarray) -> Float[np.ndarray, " neurons"]:

@@ -40,7 +40,7 @@ def slopes_over_box(
     """Derivatives' bounds, split until each sign is proved, a point shows the contrary, or the time is up."""
     began = perf_counter()
     rng = np.random.default_rng(0)
-    size = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
+    size = network.matrix_entries
     steepest = _sampled(network, rng.uniform(lo, hi, (int(np.clip(WORK // (size * len(lo)), 1, SAMPLE)), len(lo))))
     met = np.isfinite(steepest[..., 0])
     root = preactivation_bounds(network, lo, hi)
