@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
+from relu_shallow.domain import Box, Domain, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Affine, Network
 from relu_shallow.precision import gamma, gap_closed
@@ -25,6 +25,7 @@ from relu_shallow.questions.halfspaces import Cell, bound_on, exact_cell, exact_
 from relu_shallow.questions.largest import Largest, largest_over_box
 from relu_shallow.questions.listed import Converted, all_listed, cells
 from relu_shallow.questions.outputs import output_sums, weights_of
+from relu_shallow.questions.space import Space, space_of
 
 Status = Literal["proved", "bounded", "unbounded"]
 INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
@@ -127,11 +128,12 @@ def _unbounded_domain(
     if regions.completeness.level != "certified":
         raise DomainError("the list of regions is not certified, so some may be missing; convert with certificates, or "
                           "give a box")  # fmt: skip
+    space = space_of(domain, network)
     best, size = Extreme(-np.inf, -np.inf, np.full(network.inputs, np.nan), "proved"), 0.0
     for part in all_listed(regions):
         for cell in cells(regions, part):
             _, bound, corner = largest_on(cell, weights)
-            point = _inward(domain, cell.witness, corner)
+            point = _inward(space, cell.witness, corner)
             value = float(weights @ (cell.alpha @ point + cell.beta))
             best = replace(best, bound=max(best.bound, bound))
             if value > best.value or np.isnan(best.point).any():
@@ -145,12 +147,10 @@ def _unbounded_domain(
     return replace(best, value=value, status="proved" if tight else "bounded")
 
 
-def _inward(domain: Domain, witness: np.ndarray, corner: np.ndarray) -> Float[np.ndarray, " inputs"]:
-    """The corner, moved towards the point inside as far as it takes to be in the domain whatever the solver rounded."""
-    steps = np.array([0.0, *INWARD])[:, None]
-    places = corner + steps * (witness - corner)
-    there = np.flatnonzero(contains(domain, places))
-    return places[there[0]] if len(there) else witness
+def _inward(space: Space, witness: np.ndarray, corner: np.ndarray) -> Float[np.ndarray, " inputs"]:
+    """The corner, moved towards the point inside as far as it takes to be in the domain whatever is rounded."""
+    places = (corner + step * (witness - corner) for step in (0.0, *INWARD))
+    return next((place for place in places if space.surely_holds(place)), witness)
 
 
 def _without_biases(network: Network) -> Network:
