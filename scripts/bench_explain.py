@@ -2,6 +2,9 @@
 
     python scripts/bench_explain.py --quick             every part in small
     python scripts/bench_explain.py --part gradients    exact integrated gradients beside rules of n steps
+    python scripts/bench_explain.py --part exact        exact Shapley values beside shap's ExactExplainer
+    python scripts/bench_explain.py --part bounds       certified intervals beside VeriSHAP's published method
+    python scripts/bench_explain.py --part local        local values of 100,000 rows, step by step
 
 captum is never a dependency: run this with the Python of an environment that has it and this package. Real data are
 looked for in the folder RELU_SHALLOW_DATA.
@@ -19,13 +22,18 @@ import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from benchmark import gradients  # noqa: E402
+from benchmark import gradients, intervals, local, shapley  # noqa: E402
 from benchmark.measure import Settings  # noqa: E402
 from benchmark.report import surroundings  # noqa: E402
 
 Section = Callable[[bool, int, Callable[[str], None]], str]  # (quick, rounds, say) -> Markdown
 
-PARTS: dict[str, Section] = {"gradients": gradients.section}
+PARTS: dict[str, Section] = {
+    "exact": shapley.section,
+    "bounds": intervals.section,
+    "local": local.section,
+    "gradients": gradients.section,
+}
 ROUNDS = 3
 
 
@@ -39,7 +47,7 @@ def main() -> None:
     parts = given.part or list(PARTS)
     words = ["python scripts/bench_explain.py", *(f"--part {part}" for part in given.part or ()),
              *(["--quick"] if given.quick else [])]  # fmt: skip
-    sections = [surroundings(" ".join(words), Settings((), given.runs, 0.0, ""))]
+    sections = ["# Explanations, measured", surroundings(" ".join(words), Settings((), given.runs, 0.0, ""))]
     sections += [PARTS[part](given.quick, given.runs, say) for part in parts]
     text = "\n\n".join(sections) + "\n"
     print(text)
