@@ -8,6 +8,7 @@ import click
 
 from relu_shallow.cli.options import (
     MODEL_OPTIONS,
+    NORMS,
     Seconds,
     data_options,
     json_option,
@@ -18,8 +19,6 @@ from relu_shallow.cli.options import (
 
 if TYPE_CHECKING:
     from relu_shallow.questions.radius import Radii
-
-NORMS = ("1", "2", "inf")  # a test holds these to the library's own
 
 
 @click.command("radius")
@@ -52,43 +51,39 @@ def command(
       relu-shallow radius model.onnx patients.csv --norm inf --domain box:0,1 -o radius.csv
     """
     from relu_shallow.atomic import check_apart
-    from relu_shallow.cli.opening import domain_over, network_of, open_any
+    from relu_shallow.cli.opening import domain_over, open_any
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import progress_of
     from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.compilation import ensure_nearest_compiled
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.naming import named_by
-    from relu_shallow.network import Network
     from relu_shallow.questions.radius import robust_radii
+    from relu_shallow.questions.source import network_of
 
     if out is not None:
         check_table_target(out, as_json)
     check_apart({"the output": out}, {"the model": model_or_shallow, "the data": data})
     source = open_any(model_or_shallow, taken_out(options, MODEL_OPTIONS))
-    spec = "all" if domain is None and isinstance(source, Network) else domain
-    source, region = domain_over(spec, source, options)
-    if region is None:
-        assert not isinstance(source, Network)
-        region = source.domain
+    source, asked = domain_over(domain, source, options, default="all")
     table = read_table(data, **options)
-    network = network_of(named_by(source, table))
-    X = match_columns(table, network.feature_names)
-    say_how_matched(table, network.feature_names)
+    source = named_by(source, table)
+    names = network_of(source).feature_names
+    X = match_columns(table, names)
+    say_how_matched(table, names)
     ensure_nearest_compiled(say)
-    with progress_of("rows", "to be content with wider bounds, give a lower --time-limit") as told:
-        found = robust_radii(network, X, norm, domain=region, output=output, threshold=threshold,  # type: ignore[arg-type]
+    with progress_of("row", "to be content with wider bounds, give a lower --time-limit") as told:
+        found = robust_radii(source, X, norm, domain=asked, output=output, threshold=threshold,  # type: ignore[arg-type]
                              time_limit=time_limit, progress=lambda done, _: told(done))  # fmt: skip
-    names, columns = listed(found, network.feature_names)
     if out is not None or not as_json:
-        put_table(out, names, columns)
+        put_table(out, *radii_table(found, names))
     if as_json:
         print_json({"rows": len(X), "norm": norm, "exact": found.status.count("exact"), "status": found.status,
                     "lower": found.lower, "upper": found.upper, "output": out})  # fmt: skip
 
 
-def listed(found: Radii, feature_names: tuple[str, ...]) -> tuple[list[str], list[Any]]:
-    """The names and columns of the table."""
+def radii_table(found: Radii, feature_names: tuple[str, ...]) -> tuple[list[str], list[Any]]:
+    """Names and columns of the table."""
     names = ["row", "class", "lower", "upper", "status", "class_there", "seconds"]
     columns: list[Any] = [range(len(found.lower)), found.classes, found.lower, found.upper, found.status,
                           found.classes_there, found.seconds]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Exact interventional Shapley values and certified intervals around them, row by row on all cores.
+"""Exact interventional Shapley values and certified intervals around them, on all cores.
 
     phi_i = sum over S without i of |S|! (d - |S| - 1)! / d! (v(S + i) - v(S)),       averaged over the background,
 
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock, Timer
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
@@ -30,10 +30,12 @@ from relu_shallow.network import Network
 from relu_shallow.precision import shapley_error
 
 Progress = Callable[[int], None]
+T = TypeVar("T")
 
 REACH = 2e9  # units of work that are tried for one row: about a second of one core (measured)
 MOST_NUMBERS = 1 << 27  # weights of a network, and pairs of its neurons, that are laid out: 1 GB
 MOST_NODES, MOST_BYTES = 1 << 16, 1 << 28  # sub-cubes of one row that are kept
+PAIRS = 16  # background rows that one thread takes at a time
 SUMMED = 1 << 16  # terms of a sum, at most, in what these searches enumerate at once
 
 
@@ -85,23 +87,31 @@ def settled_values(
 ) -> tuple[Float[np.ndarray, "rows outputs inputs"], Bool[np.ndarray, " rows"]]:
     """(phi, done): exact values, of those rows that take at most `units` of work and are done at the deadline.
 
-    A unit is a multiply-add of an enumeration, so which rows are done does not depend on the machine unless there is a
-    deadline (of `time.monotonic()`). `progress` is told the number of rows tried. Raises DataError where the network
-    is too large to be laid out.
+    A unit is a multiply-add of an enumeration, and some background rows at a time get their share of them; so neither
+    which rows are done nor any value depends on the machine or the threads, unless there is a deadline (of
+    `time.monotonic()`). `progress` is told the number of rows tried. Raises DataError where the network is too large to
+    be laid out.
     """
     from relu_shallow.explanation.splitting import add_row
 
     pairs = _pairs(network, background, outputs)
-    phi = np.zeros((len(X), len(outputs), network.inputs))
-    done = np.zeros(len(X), bool)
-    work = np.zeros((len(X), 3))
-    work[:, 1] = units
+    parts = [slice(begin, begin + PAIRS) for begin in range(0, len(background.X), PAIRS)]
+    phi, done = np.zeros((len(X), len(outputs), network.inputs)), np.ones(len(X), bool)
+    work = np.zeros((len(X), len(parts), 3))
+    work[:, :, 1] = [units * len(background.X[part]) / len(background.X) for part in parts]
 
-    def solve(row: int) -> None:
-        add_row(X[row], background.X, background.weights, pairs.starts, pairs.layers, pairs.beta, phi[row], work[row])
-        done[row] = work[row, 2] == 0.0
+    def solve(job: int) -> tuple[int, Float[np.ndarray, "outputs inputs"], bool]:
+        row, number = divmod(job, len(parts))
+        part, own = parts[number], np.zeros_like(phi[row])
+        B, weights, starts = background.X[part], background.weights[part], pairs.starts[part]
+        add_row(X[row], B, weights, starts, pairs.layers, pairs.beta, own, work[row, number])
+        return row, own, bool(work[row, number, 2] == 0.0)
 
-    _each_row(solve, work, deadline, workers, progress)
+    for row, own, whole in _each(solve, work, deadline, workers):
+        phi[row] += own
+        done[row] &= whole
+        if progress is not None:
+            progress(row + 1)
     return phi, done
 
 
@@ -129,7 +139,7 @@ def enclosed_values(
     work[:, 1] = units
     threads, left, lock = _threads(workers, len(X)), [len(X)], Lock()
 
-    def enclose(row: int) -> None:
+    def enclose(row: int) -> int:
         with lock:
             share = (deadline - time.monotonic()) * threads / left[0]
             left[0] -= 1
@@ -141,8 +151,11 @@ def enclosed_values(
         weights = background.weights[nodes.pair[:count]]
         lo[row], hi[row] = np.tensordot(nodes.ends[:, :count], weights, axes=(1, 0))
         cells[row], settled[row] = count, count and (nodes.split[:count] < 0).all()
+        return row
 
-    _each_row(enclose, work, deadline, workers, progress)
+    for row in _each(enclose, work, deadline, workers):
+        if progress is not None:
+            progress(row + 1)
     return _certain(network, X, background, outputs, Intervals(lo, hi, cells, settled))
 
 
@@ -207,18 +220,14 @@ def _threads(workers: int | None, rows: int) -> int:
     return max(1, min(workers or usable_cores(), rows))
 
 
-def _each_row(
-    do: Callable[[int], None],
-    work: Float[np.ndarray, "rows three"],
-    deadline: float,
-    workers: int | None,
-    progress: Progress | None,
-) -> None:
-    """Does every row, on some threads; past the deadline, and when interrupted, what runs is told to stop."""
-    with ThreadPoolExecutor(_threads(workers, len(work))) as pool, _stopped_after(deadline - time.monotonic(), work):
-        for done, _ in enumerate(pool.map(do, range(len(work))), 1):
-            if progress is not None:
-                progress(done)
+def _each(do: Callable[[int], T], work: np.ndarray, deadline: float, workers: int | None) -> Iterator[T]:
+    """What is made of every job, in order, by some threads; past the deadline what runs is told to stop.
+
+    `work` has three numbers for each job, see shares.py.
+    """
+    jobs = work.size // 3
+    with ThreadPoolExecutor(_threads(workers, jobs)) as pool, _stopped_after(deadline - time.monotonic(), work):
+        yield from pool.map(do, range(jobs))
 
 
 @contextmanager
