@@ -1,4 +1,4 @@
-"""relu-shallow counterfactual: the nearest point with another class that the rules allow, proved nearest."""
+"""relu-shallow counterfactual: the nearest point with another class that the constraints allow, proved nearest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 
 from relu_shallow.cli.options import (
     MODEL_OPTIONS,
+    NORMS,
+    SCALES,
     Seconds,
     data_options,
     json_option,
@@ -17,10 +19,8 @@ from relu_shallow.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from relu_shallow.questions.counterfactual import Counterfactual, Rules
-
-NORMS = ("1", "2", "inf")  # tests hold these to the library's own
-SCALES = ("none", "range", "sd", "mad")
+    from relu_shallow.questions.constraints import Constraints
+    from relu_shallow.questions.counterfactual import Counterfactual
 
 
 @click.command("counterfactual")
@@ -67,67 +67,68 @@ def command(
       relu-shallow counterfactual model.onnx patients.csv --row 3 --fix age --only-up income --scale mad
     """
     from relu_shallow.atomic import check_apart
-    from relu_shallow.cli.opening import domain_over, network_of, open_any
+    from relu_shallow.cli.opening import domain_over, open_any
     from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.compilation import ensure_nearest_compiled
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.errors import DataError
     from relu_shallow.naming import named_by
-    from relu_shallow.network import Network
-    from relu_shallow.questions.counterfactual import counterfactual, spread_weights
+    from relu_shallow.questions.counterfactual import counterfactual
+    from relu_shallow.questions.distance import spread_weights
+    from relu_shallow.questions.source import network_of
 
     if out is not None:
         check_table_target(out, as_json)
     check_apart({"the output": out}, {"the model": model_or_shallow, "the data": data})
     source = open_any(model_or_shallow, taken_out(options, MODEL_OPTIONS))
     wishes = taken_out(options, ("fix", "only_up", "only_down", "ranges", "integer", "one_hot"))
-    spec = f"data:{data}" if domain is None and isinstance(source, Network) else domain
-    source, region = domain_over(spec, source, options)
+    source, asked = domain_over(domain, source, options, default=f"data:{data}")
     table = read_table(data, **options)
-    network = network_of(named_by(source, table))
-    X = match_columns(table, network.feature_names)
-    say_how_matched(table, network.feature_names)
+    source = named_by(source, table)
+    names = network_of(source).feature_names
+    X = match_columns(table, names)
+    say_how_matched(table, names)
     if max(rows) >= len(X):
         raise DataError(f"row {max(rows)} was asked for, but the data has the rows 0 to {len(X) - 1}")
     ensure_nearest_compiled(say)
-    rules, weights = rules_of(wishes, network.feature_names), spread_weights(X, scale)
-    if region is None:
-        assert not isinstance(source, Network)
-        region = source.domain
+    constraints, weights = constraints_of(wishes, names), spread_weights(X, scale)
     found = [
-        counterfactual(network, X[row], norm=norm, rules=rules, domain=region, weights=weights,  # type: ignore[arg-type]
-                       target=target, output=output, threshold=threshold, time_limit=time_limit)
+        counterfactual(source, X[row], norm=norm, constraints=constraints, domain=asked,  # type: ignore[arg-type]
+                       weights=weights, target=target, output=output, threshold=threshold, time_limit=time_limit)
         for row in rows
     ]  # fmt: skip
     if out is not None or not as_json:
-        put_table(out, *listed(rows, found, network.feature_names))
+        put_table(out, *changes_table(rows, found, names))
     if as_json:
-        print_json({"norm": norm, "scale": scale, "features": network.feature_names, "output": out,
-                    "rows": [described(row, one) for row, one in zip(rows, found, strict=True)]})  # fmt: skip
+        print_json({"norm": norm, "scale": scale, "features": names, "output": out,
+                    "rows": [describe(row, one) for row, one in zip(rows, found, strict=True)]})  # fmt: skip
     for row, one in zip(rows, found, strict=True):
-        say(told(row, one, network.feature_names))
+        say(_told(row, one, names))
 
 
-def rules_of(wishes: dict[str, Any], feature_names: tuple[str, ...]) -> Rules:
-    """The rules of the options."""
+def constraints_of(wishes: dict[str, Any], feature_names: tuple[str, ...]) -> Constraints:
+    """The constraints that the options say."""
     import csv
 
-    from relu_shallow.questions.counterfactual import Rules, numbers_of
+    from relu_shallow.questions.constraints import Constraints
+    from relu_shallow.questions.features import feature_numbers
 
     def numbers(names: tuple[str, ...]) -> tuple[int, ...]:
-        return numbers_of(names, feature_names)
+        return feature_numbers(names, feature_names)
 
     groups = [next(csv.reader([group], skipinitialspace=True), []) for group in wishes["one_hot"]]
     ranges = {numbers((name,))[0]: (low, high) for name, low, high in wishes["ranges"]}
-    return Rules(numbers(wishes["fix"]), numbers(wishes["only_up"]), numbers(wishes["only_down"]),
-                 numbers(wishes["integer"]), tuple(numbers(tuple(group)) for group in groups), ranges)  # fmt: skip
+    return Constraints(
+        fixed=numbers(wishes["fix"]), increasing=numbers(wishes["only_up"]), decreasing=numbers(wishes["only_down"]),
+        whole=numbers(wishes["integer"]), groups=tuple(numbers(tuple(group)) for group in groups), ranges=ranges,
+    )  # fmt: skip
 
 
-def listed(
+def changes_table(
     rows: tuple[int, ...], found: list[Counterfactual], feature_names: tuple[str, ...]
 ) -> tuple[list[str], list[Any]]:
-    """The names and columns of the table: a line for each row and feature."""
+    """Names and columns of the table: a line for each row and feature."""
     names = ["row", "feature", "before", "after", "change", "distance", "lower", "status", "class", "class_there"]
     lines = [
         (row, name, before, after, after - before, one.nearest.upper, one.nearest.lower, one.nearest.status, one.own,
@@ -138,7 +139,7 @@ def listed(
     return names, [list(column) for column in zip(*lines, strict=True)]
 
 
-def described(row: int, one: Counterfactual) -> dict[str, Any]:
+def describe(row: int, one: Counterfactual) -> dict[str, Any]:
     """One row's part of what --json prints."""
     return {
         "row": row, "status": one.nearest.status, "distance": one.nearest.upper, "lower": one.nearest.lower,
@@ -147,7 +148,7 @@ def described(row: int, one: Counterfactual) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(row: int, one: Counterfactual, feature_names: tuple[str, ...]) -> str:
+def _told(row: int, one: Counterfactual, feature_names: tuple[str, ...]) -> str:
     """One sentence about a row."""
     nearest = one.nearest
     if nearest.status == "none":

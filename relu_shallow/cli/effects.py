@@ -56,11 +56,12 @@ def command(
     """
     began = perf_counter()
     from relu_shallow.atomic import all_or_none, check_apart
-    from relu_shallow.cli.opening import network_of, open_any
+    from relu_shallow.cli.opening import open_any
     from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.naming import named_by
     from relu_shallow.questions.effects import effects
+    from relu_shallow.questions.source import network_of
 
     check_table_target(out, as_json)
     if ice:

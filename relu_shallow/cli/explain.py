@@ -55,7 +55,7 @@ def command(
     """
     began = perf_counter()
     from relu_shallow.atomic import all_or_none, check_apart
-    from relu_shallow.cli.opening import network_of, open_any
+    from relu_shallow.cli.opening import open_any
     from relu_shallow.cli.output import say
     from relu_shallow.cli.progress import EXPLAIN_ADVICE, progress_of
     from relu_shallow.cli.tables import check_page_target, check_table_target, put_table, say_how_matched
@@ -64,6 +64,7 @@ def command(
     from relu_shallow.explanation import attribution_table, explain_rows, interaction_table, write_attribution
     from relu_shallow.explanation.background import is_spec
     from relu_shallow.naming import named_by
+    from relu_shallow.questions.source import network_of
 
     check_table_target(out, as_json)
     if interactions:

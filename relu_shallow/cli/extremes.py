@@ -42,13 +42,14 @@ def command(
       relu-shallow extremes model.onnx --domain box:-1,1 --output 0
     """
     from relu_shallow.atomic import check_apart
-    from relu_shallow.cli.opening import counting, domain_over, network_of, open_any
+    from relu_shallow.cli.opening import counting, domain_over, open_any
     from relu_shallow.cli.output import print_json
     from relu_shallow.cli.progress import progress_of
     from relu_shallow.cli.tables import check_table_target, put_table
     from relu_shallow.errors import UsageError
     from relu_shallow.network import Network
     from relu_shallow.questions.extremes import extremes, region_extremes
+    from relu_shallow.questions.source import network_of
 
     if per_region:
         check_table_target(per_region, as_json=False)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relu_shallow.domain import Domain
-    from relu_shallow.network import Network
-    from relu_shallow.shallow.stored import StoredNetwork
-    from relu_shallow.shallow.table import ShallowNetwork
+    from relu_shallow.questions.source import Source
 
 
-def open_any(path: str, reading: dict[str, Any]) -> Network | ShallowNetwork | StoredNetwork:
+def open_any(path: str, reading: dict[str, Any]) -> Source:
     """A converted file, a folder of regions, or a model; raises UsageError for options of a model given for others."""
     from relu_shallow.errors import UsageError
     from relu_shallow.load import load_network
@@ -26,19 +24,12 @@ def open_any(path: str, reading: dict[str, Any]) -> Network | ShallowNetwork | S
     return open_converted(path)
 
 
-def network_of(source: Network | ShallowNetwork | StoredNetwork) -> Network:
-    """The deep network."""
-    from relu_shallow.network import Network
-
-    return source if isinstance(source, Network) else source.network
-
-
 def domain_over(
-    spec: str | None, source: Network | ShallowNetwork | StoredNetwork, options: dict[str, Any]
-) -> tuple[Network | ShallowNetwork | StoredNetwork, Domain | None]:
+    spec: str | None, source: Source, options: dict[str, Any], default: str | None = None
+) -> tuple[Source, Domain | None]:
     """(the source, with names from a data file where it had none, and the domain asked for); None: its own.
 
-    Raises DomainError for a slice, and where a model is given without a domain.
+    `default` is a model's domain. Raises DomainError for a slice, and where a model has none.
     """
     from dataclasses import replace
 
@@ -46,8 +37,11 @@ def domain_over(
     from relu_shallow.domain_spec import parse_domain
     from relu_shallow.errors import DomainError
     from relu_shallow.network import Network, named
+    from relu_shallow.questions.source import network_of
     from relu_shallow.slices import Subspace
 
+    if spec is None and isinstance(source, Network):
+        spec = default
     if spec is None:
         if isinstance(source, Network):
             raise DomainError("a model needs a domain: give --domain box:LO,HI, data:FILE or ball:EPS@FILE:ROW")

@@ -15,6 +15,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 LP_BACKENDS = ("kernel", "highs", "cvxpy")  # a test holds these to the library's own
 ENGINES = ("threads", "dask")
 EXPORT_FORMS = ("table", "literal")
+NORMS = ("1", "2", "inf")
+SCALES = ("none", "range", "sd", "mad")
 METHODS = ("auto", "local", "exact", "bounds", "estimate", "integrated")
 
 

@@ -7,10 +7,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from relu_shallow.errors import UsageError
 from relu_shallow.precision import TINY, UNIT, gamma
 
 Norm = Literal["1", "2", "inf"]
 NORMS: tuple[Norm, ...] = ("1", "2", "inf")
+SCALES = ("none", "range", "sd", "mad")
 _DUAL: dict[Norm, Norm] = {"1": "inf", "2": "2", "inf": "1"}
 
 
@@ -27,6 +29,26 @@ def distance(
 ) -> Float[np.ndarray, "*points"]:
     """|weights * (y - x)| for each point y, rounded up."""
     return np.asarray(size(norm, weights * (Y - x)) * (1 + gamma(3)))
+
+
+def spread_weights(X: Float[np.ndarray, "rows n"], scale: str) -> Float[np.ndarray, " n"]:
+    """Weights that measure a change of each feature in its spread over the data: 1 / range, standard deviation or MAD.
+
+    MAD is the median absolute deviation from the median (Wachter et al. 2018). A feature without spread is measured in
+    its own units.
+    """
+    if scale not in SCALES:
+        raise UsageError(f"the scale {scale!r} is not one of {', '.join(SCALES)}")
+    if scale == "none":
+        return np.ones(X.shape[1])
+    if scale == "range":
+        spread = X.max(axis=0) - X.min(axis=0)
+    elif scale == "sd":
+        spread = X.std(axis=0)
+    else:
+        spread = np.median(np.abs(X - np.median(X, axis=0)), axis=0)
+    size = np.abs(X).max(axis=0, initial=0.0)
+    return 1.0 / np.where(spread > len(X) * UNIT * size, spread, 1.0)
 
 
 def proved_distance(

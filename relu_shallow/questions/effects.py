@@ -16,6 +16,8 @@ from jaxtyping import Float, Int
 from relu_shallow.errors import DataError, UsageError
 from relu_shallow.network import Gate, Network, evaluate
 from relu_shallow.precision import map_roundings
+from relu_shallow.questions.features import feature_number
+from relu_shallow.questions.source import Source, network_of
 from relu_shallow.shallow.table import as_points, refuse_overflow
 
 NUMBERS = 1 << 22  # pre-activations held at once: 32 MB
@@ -72,7 +74,7 @@ class Effects:
 
 
 def effects(
-    network: Network,
+    source: Source,
     X: object,
     feature: int | str,
     *,
@@ -84,7 +86,8 @@ def effects(
     `bounds` is the range of the feature, by default that of the rows; `weights` are the rows', by default equal. Raises
     UsageError for a feature or range that is none, DataError for rows that do not fit.
     """
-    j = feature_index(network, feature)
+    network = network_of(source)
+    j = feature_number(feature, network.feature_names)
     rows = as_points(X, network.inputs)
     if not len(rows):
         raise DataError("an effect is a mean over rows of data, and there are none")
@@ -101,18 +104,6 @@ def effects(
     ice = _all_curves(network, rows, j, low, high)
     at, mean, jump = _mean_curve(ice, share)
     return Effects(network.feature_names[j], network.output_names, at, mean, jump, share, ice)
-
-
-def feature_index(network: Network, feature: int | str) -> int:
-    """The number of a feature given by name or number; raises UsageError with the names there are."""
-    if isinstance(feature, str) and feature in network.feature_names:
-        return network.feature_names.index(feature)
-    text = str(feature)
-    if text.isdecimal() and len(text) < 10 and int(text) < network.inputs:
-        return int(text)
-    names = ", ".join(network.feature_names[:12]) + (", ..." if network.inputs > 12 else "")
-    raise UsageError(f"there is no feature {text!r:.60}; the features are {names} "
-                     f"(or numbers from 0 to {network.inputs - 1})")  # fmt: skip
 
 
 def _shares(weights: object, rows: int) -> Float[np.ndarray, " rows"]:

@@ -23,8 +23,9 @@ from relu_shallow.network import Affine, Network
 from relu_shallow.precision import gamma, gap_closed
 from relu_shallow.questions.halfspaces import Cell, bound_on, exact_cell, exact_map, exact_multipliers, solve
 from relu_shallow.questions.largest import Largest, largest_over_box
-from relu_shallow.questions.listed import Converted, all_listed, cells
+from relu_shallow.questions.listed import all_listed, cells
 from relu_shallow.questions.outputs import output_sums, weights_of
+from relu_shallow.questions.source import Converted, Source, network_of
 from relu_shallow.questions.space import Space, space_of
 
 Status = Literal["proved", "bounded", "unbounded"]
@@ -70,7 +71,7 @@ class RegionExtremes:
 
 
 def extremes(
-    source: Network | Converted,
+    source: Source,
     output: int = 0,
     *,
     minus: int | None = None,
@@ -84,7 +85,7 @@ def extremes(
     Raises UsageError for outputs that are none, DomainError for a domain on which nothing can be said.
     """
     began = perf_counter()
-    network = source if isinstance(source, Network) else source.network
+    network = network_of(source)
     weights, label = weights_of(network, output, minus)
     own = None if isinstance(source, Network) else fit(source.domain, network.inputs)
     chosen = fit(domain, network.inputs) if domain is not None else own

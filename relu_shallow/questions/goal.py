@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from relu_shallow.errors import UsageError
-from relu_shallow.network import Network
+from relu_shallow.network import Network, evaluate
 from relu_shallow.precision import gamma
 from relu_shallow.questions.outputs import output_sums
 
@@ -71,6 +71,28 @@ def past(network: Network, output: int, threshold: float, side: Side) -> Goal:
     C = np.zeros((1, network.outputs))
     C[0, output] = sign
     return Goal(C, np.array([-sign * threshold]))
+
+
+def sides(network: Network, X: np.ndarray, output: int | None, threshold: float) -> np.ndarray:
+    """The class of each row, or whether an output is above its threshold (1) or not (0).
+
+    Raises UsageError for an output that is none, and where the only output has no head, so that it tells no class.
+    """
+    Y = evaluate(network, X)
+    if output is None:
+        if network.outputs == 1 and network.head == "identity":
+            raise UsageError("the network has one output and no head, so it tells no class: say which output and "
+                             "threshold are meant (--output 0 --threshold T)")  # fmt: skip
+        return np.asarray(class_of(network, Y, threshold)).astype(np.int64)
+    past(network, output, threshold, "above")  # raises where there is no such output
+    return (Y[:, output] > threshold).astype(np.int64)
+
+
+def goals_of(network: Network, own: int, output: int | None, threshold: float) -> tuple[Goal, ...]:
+    """Where the class, or the side of the threshold, is another one."""
+    if output is None:
+        return another_class(network, own, threshold)
+    return (past(network, output, threshold, "below" if own else "above"),)
 
 
 def margins(goal: Goal, network: Network, X: Float[np.ndarray, "points inputs"]) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,8 @@ from relu_shallow.errors import DomainError
 from relu_shallow.network import Matrix, Network, evaluate
 from relu_shallow.precision import evaluation_error, gamma
 from relu_shallow.questions.halfspaces import WALL, Cell, cell_of, exact_cell, needed_rows
-from relu_shallow.questions.listed import Converted, all_listed
+from relu_shallow.questions.listed import all_listed
+from relu_shallow.questions.source import Converted, Source, network_of
 from relu_shallow.relaxation import preactivation_bounds
 
 Status = Literal["never", "interact", "may"]
@@ -64,13 +65,13 @@ class Interactions:
         return found
 
 
-def interactions(source: Network | Converted, *, domain: Domain | None = None) -> Interactions:
+def interactions(source: Source, *, domain: Domain | None = None) -> Interactions:
     """Which pairs of features never interact, do interact, or may, over a box or the whole space.
 
     From a converted network's own complete and certified list also by its regions, else from the weights. Raises
     DomainError for a polytope.
     """
-    network = source if isinstance(source, Network) else source.network
+    network = network_of(source)
     regions = None if isinstance(source, Network) or domain is not None else source
     given = WholeSpace() if domain is None else domain
     chosen = fit(given if regions is None else regions.domain, network.inputs)

@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float, Int
 from relu_shallow.domain import fit
 from relu_shallow.errors import UsageError
 from relu_shallow.questions.halfspaces import Cell, cell_of
+from relu_shallow.questions.source import Converted
 from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.stored import StoredNetwork
-from relu_shallow.shallow.table import ShallowNetwork, regions_of
+from relu_shallow.shallow.table import regions_of
 
 PIECE = 1 << 14  # regions read at once
-Converted = ShallowNetwork | StoredNetwork
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,9 @@ from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense, evaluate
 from relu_shallow.precision import evaluation_error, gamma
 from relu_shallow.questions.halfspaces import cell_of, exact_map
-from relu_shallow.questions.listed import Converted, Listed, all_listed
+from relu_shallow.questions.listed import Listed, all_listed
 from relu_shallow.questions.slopes import slopes_over_box
+from relu_shallow.questions.source import Converted, Source, network_of
 
 Status = Literal["proved", "refuted", "undecided"]
 RISING, FALLING = 0, 1
@@ -54,13 +55,13 @@ class Monotone:
     exact_lipschitz: bool
 
 
-def monotone(source: Network | Converted, *, domain: Domain | None = None, time_limit: float = np.inf) -> Monotone:
+def monotone(source: Source, *, domain: Domain | None = None, time_limit: float = np.inf) -> Monotone:
     """What is proved about each output and feature over a domain (by default the converted one).
 
     From a converted network's own domain by its regions; from a network, or on another domain, over a box, where the
     search may end undecided when the time is up.
     """
-    network = source if isinstance(source, Network) else source.network
+    network = network_of(source)
     if not isinstance(source, Network) and domain is None:
         return _from_regions(source)
     chosen = fit(domain, network.inputs) if domain is not None else WholeSpace()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from relu_shallow.domain import Domain, WholeSpace
-from relu_shallow.errors import DataError, UsageError
-from relu_shallow.network import Network, evaluate
+from relu_shallow.domain import Domain
+from relu_shallow.errors import DataError
+from relu_shallow.network import Network
 from relu_shallow.questions.distance import Norm
-from relu_shallow.questions.goal import Goal, another_class, class_of, past
+from relu_shallow.questions.goal import goals_of, sides
 from relu_shallow.questions.nearest import AT_EASE, Nearest, nearest_point
+from relu_shallow.questions.source import Source, domain_of, network_of
 from relu_shallow.questions.space import space_of
 
 
@@ -37,7 +38,7 @@ class Radii:
 
 
 def robust_radii(
-    network: Network,
+    source: Source,
     X: Float[np.ndarray, "rows inputs"],
     norm: Norm = "inf",
     *,
@@ -50,18 +51,15 @@ def robust_radii(
 ) -> Radii:
     """The robust radius of each row of X, in a norm of weights * (z - x), at most `time_limit` seconds for each.
 
-    The class is the largest output's or, with one output, whether it is above `threshold`. With `output` it is that
-    output's side of the threshold. Values are before the head, whose order they have. Raises UsageError for an output
-    that the network does not have, and for a network of one output and no head without a threshold's `output`.
+    The domain is by default that of a converted network. The class is the largest output's or, with one output,
+    whether it is above `threshold`. With `output` it is that output's side of the threshold. Values are before the
+    head, whose order they have. Raises UsageError for an output that the network does not have, and for a network of
+    one output and no head without a threshold's `output`.
     """
+    network = network_of(source)
     if not np.isfinite(X).all():
         raise DataError("every value of the rows must be a finite number")
-    if output is None and network.outputs == 1 and network.head == "identity":
-        raise UsageError(
-            "the network has one output and no head, so it tells no class: say which output must not cross which "
-            "threshold (--output 0 --threshold T)"
-        )
-    space = space_of(domain if domain is not None else WholeSpace(), network)
+    space = space_of(domain_of(source, domain), network)
     own = sides(network, X, output, threshold)
     found = []
     for row, (x, side) in enumerate(zip(X, own, strict=True)):
@@ -70,22 +68,6 @@ def robust_radii(
         if progress is not None:
             progress(row + 1, len(X))
     return _radii(network, norm, found, own, output, threshold)
-
-
-def sides(network: Network, X: np.ndarray, output: int | None, threshold: float) -> np.ndarray:
-    """The class of each row, or whether an output is above its threshold (1) or not (0)."""
-    Y = evaluate(network, X)
-    if output is None:
-        return np.asarray(class_of(network, Y, threshold)).astype(np.int64)
-    past(network, output, threshold, "above")  # raises where there is no such output
-    return (Y[:, output] > threshold).astype(np.int64)
-
-
-def goals_of(network: Network, own: int, output: int | None, threshold: float) -> tuple[Goal, ...]:
-    """Where the class, or the side of the threshold, is another one."""
-    if output is None:
-        return another_class(network, own, threshold)
-    return (past(network, output, threshold, "below" if own else "above"),)
 
 
 def _radii(

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from relu_shallow.errors import DataError, UsageError
 from relu_shallow.precision import RULE_CHANGE
 from relu_shallow.questions.halfspaces import Cell, needed_rows
-from relu_shallow.questions.listed import Converted, all_listed, cells, listed, region_counts
+from relu_shallow.questions.listed import all_listed, cells, listed, region_counts
+from relu_shallow.questions.source import Converted
 from relu_shallow.questions.units import Units
 from relu_shallow.shallow.table import ShallowNetwork, as_points
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from conftest import data_path
 
-from relu_shallow.cli import counterfactual as counterfactual_command
-from relu_shallow.cli import radius as radius_command
+from relu_shallow.cli import options
 from relu_shallow.domain import Box
 from relu_shallow.errors import DomainError, UsageError
 from relu_shallow.load import load_network
 from relu_shallow.network import from_layers
-from relu_shallow.questions.counterfactual import SCALES, Rules, counterfactual, numbers_of, spread_weights
-from relu_shallow.questions.distance import NORMS
+from relu_shallow.questions.constraints import Constraints
+from relu_shallow.questions.counterfactual import counterfactual
+from relu_shallow.questions.distance import NORMS, SCALES, spread_weights
+from relu_shallow.questions.features import feature_numbers
 from relu_shallow.questions.radius import robust_radii
 
 # class 1 where x + 2 y + z > 2.5
@@ -24,27 +25,28 @@ ORIGIN = np.zeros(3)
 
 
 @pytest.mark.parametrize(
-    ("rules", "after"),
+    ("constraints", "after"),
     [
-        (Rules(), (0.0, 1.25, 0.0)),
-        (Rules(ranges={1: (-1.0, 1.0)}, fixed=(2,)), (0.5, 1.0, 0.0)),
-        (Rules(decreasing=(1,), fixed=(2,)), (2.5, 0.0, 0.0)),
-        (Rules(fixed=(0, 2), whole=(1,)), (0.0, 2.0, 0.0)),
-        (Rules(fixed=(1,), whole=(0,), increasing=(2,), ranges={2: (0.0, 0.75)}), (2.0, 0.0, 0.5)),
+        (Constraints(), (0.0, 1.25, 0.0)),
+        (Constraints(ranges={1: (-1.0, 1.0)}, fixed=(2,)), (0.5, 1.0, 0.0)),
+        (Constraints(decreasing=(1,), fixed=(2,)), (2.5, 0.0, 0.0)),
+        (Constraints(fixed=(0, 2), whole=(1,)), (0.0, 2.0, 0.0)),
+        (Constraints(fixed=(1,), whole=(0,), increasing=(2,), ranges={2: (0.0, 0.75)}), (2.0, 0.0, 0.5)),
     ],
 )
-def test_a_counterfactual_keeps_the_rules(rules, after):
-    found = counterfactual(PLANE, ORIGIN, norm="1", rules=rules, domain=Box(-5, 5))
+def test_a_counterfactual_keeps_the_constraints(constraints, after):
+    found = counterfactual(PLANE, ORIGIN, norm="1", constraints=constraints, domain=Box(-5, 5))
     assert found.nearest.status == "exact"
     assert (found.own, found.there) == (0, 1)
     assert np.isclose(found.nearest.upper, np.abs(after).sum(), rtol=1e-6)
-    if rules.fixed:
-        assert np.allclose(found.nearest.point, after, atol=1e-6) or rules.whole == (0,)
+    if constraints.fixed:
+        assert np.allclose(found.nearest.point, after, atol=1e-6) or constraints.whole == (0,)
 
 
 def test_one_hot_features_move_together():
     # from (1, 0, 0) to the member that matters most
-    found = counterfactual(PLANE, np.array([1.0, 0.0, 0.0]), norm="1", rules=Rules(groups=((0, 1),)), domain=Box(0, 1))
+    one_hot = Constraints(groups=((0, 1),))
+    found = counterfactual(PLANE, np.array([1.0, 0.0, 0.0]), constraints=one_hot, domain=Box(0, 1))
     assert np.allclose(found.nearest.point, (0.0, 1.0, 0.5), atol=1e-6)
     assert found.nearest.point[:2].tolist() == [0.0, 1.0]
     assert np.isclose(found.nearest.upper, 2.5, rtol=1e-6)
@@ -60,29 +62,29 @@ def test_whole_numbers_are_those_of_trying_all(norm):
     order = {"1": 1, "2": 2, "inf": np.inf}[norm]
     for x in (grid[40], grid[171]):
         own = network(x[None]).argmax()
-        found = counterfactual(network, x, norm=norm, rules=Rules(whole=(0, 1, 2)), domain=Box(-3, 3))
+        found = counterfactual(network, x, norm=norm, constraints=Constraints(whole=(0, 1, 2)), domain=Box(-3, 3))
         away = np.linalg.norm((grid - x)[classes != own], ord=order, axis=1)
         assert np.isclose(found.nearest.upper, away.min(), rtol=1e-9)
         assert found.nearest.status == "exact"
 
 
 def test_rules_that_leave_nothing_are_told_apart():
-    rules = Rules(fixed=(0, 1, 2))
-    assert counterfactual(PLANE, ORIGIN, rules=rules, domain=Box(-1, 1)).nearest.status == "none"
+    constraints = Constraints(fixed=(0, 1, 2))
+    assert counterfactual(PLANE, ORIGIN, constraints=constraints, domain=Box(-1, 1)).nearest.status == "none"
     with pytest.raises(DomainError, match="no value left"):
-        counterfactual(PLANE, ORIGIN, rules=Rules(fixed=(0,)), domain=Box(1, 2))
+        counterfactual(PLANE, ORIGIN, constraints=Constraints(fixed=(0,)), domain=Box(1, 2))
     with pytest.raises(UsageError, match="two one-hot groups"):
-        counterfactual(PLANE, ORIGIN, rules=Rules(groups=((0, 1), (1, 2))))
+        counterfactual(PLANE, ORIGIN, constraints=Constraints(groups=((0, 1), (1, 2))))
     with pytest.raises(UsageError, match="not one of the 3 inputs"):
-        counterfactual(PLANE, ORIGIN, rules=Rules(fixed=(3,)))
+        counterfactual(PLANE, ORIGIN, constraints=Constraints(fixed=(3,)))
     with pytest.raises(UsageError, match="tells no class"):
         counterfactual(FLAT, np.zeros(1))
 
 
 def test_features_are_named_or_numbered():
-    assert numbers_of(("b", "0"), ("a", "b")) == (1, 0)
+    assert feature_numbers(("b", "0"), ("a", "b")) == (1, 0)
     with pytest.raises(UsageError, match="there is no feature 'c'; the features are a, b"):
-        numbers_of(("c",), ("a", "b"))
+        feature_numbers(("c",), ("a", "b"))
 
 
 def test_scales_measure_in_the_spread_of_the_data():
@@ -105,8 +107,8 @@ def test_a_radius_is_the_distance_to_the_other_side_of_a_threshold(norm):
 
 
 def test_the_command_line_offers_what_the_library_has():
-    assert radius_command.NORMS == counterfactual_command.NORMS == NORMS
-    assert counterfactual_command.SCALES == SCALES
+    assert options.NORMS == NORMS
+    assert options.SCALES == SCALES
 
 
 def test_no_sample_inside_the_radius_of_a_real_row_has_another_class():
