@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 REACH = 2e9  # units of work that are tried for one row: about a second of one core (measured)
 MOST_NUMBERS = 1 << 27  # weights of a network, and pairs of its neurons, that are laid out: 1 GB
-MOST_NODES, MOST_BYTES = 1 << 16, 1 << 28  # sub-cubes of one row that are kept
+MOST_NODES, MOST_BYTES = 1 << 18, 1 << 28  # open sub-cubes of one row that are kept
 PAIRS = 16  # background rows that one thread takes at a time
 SUMMED = 1 << 16  # terms of a sum, at most, in what these searches enumerate at once
 
@@ -145,12 +145,12 @@ def enclosed_values(
             left[0] -= 1
         nodes = Nodes.of(len(background.X), len(outputs), network.inputs)
         with _stopped_after(share, work[row]):
-            count = enclose_row(
+            count, cells[row] = enclose_row(
                 X[row], background.X, background.weights, pairs.starts, pairs.layers, pairs.beta, *nodes, work[row]
             )
         weights = background.weights[nodes.pair[:count]]
-        lo[row], hi[row] = np.tensordot(nodes.ends[:, :count], weights, axes=(1, 0))
-        cells[row], settled[row] = count, count and (nodes.split[:count] < 0).all()
+        lo[row], hi[row] = nodes.done + np.tensordot(nodes.ends[:, :count], weights, axes=(1, 0))
+        settled[row] = cells[row] > 0 and count == 0
         return row
 
     for row in _each(enclose, work, deadline, workers):
@@ -167,6 +167,7 @@ class Nodes(NamedTuple):
     split: Int[np.ndarray, " nodes"]
     width: Float[np.ndarray, " nodes"]
     ends: Float[np.ndarray, "two nodes outputs inputs"]
+    done: Float[np.ndarray, "two outputs inputs"]
 
     @staticmethod
     def of(pairs: int, outputs: int, inputs: int) -> Nodes:
@@ -174,8 +175,9 @@ class Nodes(NamedTuple):
         count = max(2 * pairs, min(MOST_NODES, MOST_BYTES // (16 * outputs * inputs)))
         pair, split = np.zeros((2, count), np.int64)
         return Nodes(
-            np.zeros((count, inputs), np.int8), pair, split, np.zeros(count), np.zeros((2, count, outputs, inputs))
-        )
+            np.zeros((count, inputs), np.int8), pair, split, np.zeros(count),
+            np.zeros((2, count, outputs, inputs)), np.zeros((2, outputs, inputs)),
+        )  # fmt: skip
 
 
 def _certain(

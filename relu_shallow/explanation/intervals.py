@@ -9,7 +9,7 @@ node is no more than which features are in and out:
     state   (nodes, inputs)     1 for a feature that is in, -1 for one that is out, 0 for one that is free
     pair    (nodes,)            the background row
     split   (nodes,)            the feature to split by, -1 where the node is settled
-    width   (nodes,)            the sum of its intervals' widths times the background row's weight, 0 where settled
+    width   (nodes,)            the sum of its intervals' widths times the background row's weight
     ends    (2, nodes, K, inputs)   the lower and upper ends of its contributions
 """
 
@@ -30,6 +30,7 @@ from relu_shallow.explanation.shares import HALVES, add_affine, add_enumerated, 
 from relu_shallow.lp.kernel import JIT, LEAN
 
 SOON_HALVED = 2 * HALVES  # a single neuron is summed by halves up to here: about a millisecond
+BLOCK = 512  # nodes of which the widest is kept
 LISTED = 8.0  # a group of neurons is enumerated unless it costs more than this many times its bounds (measured)
 
 
@@ -174,35 +175,91 @@ def enclose(x, y, start, node, state, split, ends, layers, beta, work):
     return total
 
 
+@njit(**LEAN)
+def settle_node(node, weight, ends, done):
+    """Adds the ends of a node that is settled to those of all that are, by its background row's weight."""
+    for side in range(2):
+        for o in range(done.shape[1]):
+            for i in range(done.shape[2]):
+                done[side, o, i] += weight * ends[side, node, o, i]
+
+
+@njit(**LEAN)
+def move_node(here, there, state, pair, split, width, ends):
+    """Puts the node here into another's place."""
+    pair[there], split[there], width[there] = pair[here], split[here], width[here]
+    for i in range(state.shape[1]):
+        state[there, i] = state[here, i]
+        for o in range(ends.shape[2]):
+            ends[0, there, o, i], ends[1, there, o, i] = ends[0, here, o, i], ends[1, here, o, i]
+
+
+@njit(**LEAN)
+def widest_node(count, width, top):
+    """The number of the widest of `count` nodes, by way of the widest of each block."""
+    block = 0
+    for b in range((count + BLOCK - 1) // BLOCK):
+        if top[b] > top[block]:
+            block = b
+    first = block * BLOCK
+    chosen = first
+    for node in range(first, min(first + BLOCK, count)):
+        if width[node] > width[chosen]:
+            chosen = node
+    return chosen
+
+
+@njit(**LEAN)
+def note_width(node, count, width, top):
+    """Works out anew what is the widest of a node's block."""
+    block = node // BLOCK
+    top[block] = 0.0
+    for other in range(block * BLOCK, min((block + 1) * BLOCK, count)):
+        top[block] = max(top[block], width[other])
+
+
 @njit(**JIT)
-def enclose_row(x, Y, weights, starts, layers, beta, state, pair, split, width, ends, work):
+def enclose_row(x, Y, weights, starts, layers, beta, state, pair, split, width, ends, done, work):
     """Fills the nodes: every pair once, then the widest sub-cube in halves, again and again.
 
-    Ends where all are settled, the nodes given are used up, the work allowed is done, or work[2] is set. Returns how
-    many nodes there are; 0 where not even every pair was enclosed.
+    Settled nodes are added up in `done` (2, K, inputs) and make room. Ends where all are settled, the nodes given are
+    used up, the work allowed is done, or work[2] is set. Returns (open nodes, nodes seen); none were seen where not
+    even every pair was enclosed.
     """
-    pairs, count = weights.size, 0
-    chosen = -1
+    pairs, count, seen = weights.size, 0, 0
+    top = np.zeros((pair.size + BLOCK - 1) // BLOCK + 1)
     while work[2] == 0.0:
-        if count < pairs:
-            first, last, number = count, count + 1, count
-        else:
-            chosen = -1
-            for node in range(count):
-                if split[node] >= 0 and (chosen < 0 or width[node] > width[chosen]):
-                    chosen = node
-            if chosen < 0 or count == pair.size or work[0] > work[1]:
-                return count
-            first, last, number = chosen, count + 1, pair[chosen]
+        if seen < pairs:
+            pair[count] = seen
             for i in range(x.size):
-                state[count, i] = state[chosen, i]
-            state[chosen, split[chosen]], state[count, split[chosen]] = 1, -1
-        pair[count] = number
-        node = first
-        while node < last:
-            wide = enclose(x, Y[number], starts[number], node, state, split, ends, layers, beta, work)
-            width[node] = weights[number] * wide
-            work[0] += 16.0
-            node = last - 1 if node < last - 1 else last
-        count += 1
-    return count if count >= pairs else 0
+                state[count, i] = 0
+            fresh, chosen = count, count
+        else:
+            if count == 0 or count == pair.size or work[0] > work[1]:
+                return count, seen
+            chosen, fresh = widest_node(count, width, top), count
+            feature = split[chosen]
+            move_node(chosen, fresh, state, pair, split, width, ends)
+            state[chosen, feature], state[fresh, feature] = 1, -1
+        work[0] += 16.0
+        seen += 1
+        wide = enclose(x, Y[pair[fresh]], starts[pair[fresh]], fresh, state, split, ends, layers, beta, work)
+        width[fresh] = weights[pair[fresh]] * wide
+        if split[fresh] >= 0:
+            count += 1
+            note_width(fresh, count, width, top)
+        else:
+            settle_node(fresh, weights[pair[fresh]], ends, done)
+        if chosen != fresh:
+            seen += 1
+            number = pair[chosen]
+            wide = enclose(x, Y[number], starts[number], chosen, state, split, ends, layers, beta, work)
+            width[chosen] = weights[number] * wide
+            if split[chosen] < 0:
+                settle_node(chosen, weights[number], ends, done)
+                count -= 1
+                if chosen < count:
+                    move_node(count, chosen, state, pair, split, width, ends)
+                note_width(count, count, width, top)
+            note_width(chosen, count, width, top)
+    return (count, seen) if seen >= pairs else (0, 0)

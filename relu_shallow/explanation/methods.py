@@ -18,6 +18,7 @@ from relu_shallow.explanation.background import Background, background_of, disti
 from relu_shallow.explanation.estimate import TOLERANCE
 from relu_shallow.explanation.exact import Progress
 from relu_shallow.explanation.groups import Groups, groups_of
+from relu_shallow.explanation.hybrids import interaction_values
 from relu_shallow.explanation.interop import background_from, rows_of
 from relu_shallow.explanation.local import certified, local_values
 from relu_shallow.explanation.model import boundary_distance, local_model
@@ -43,20 +44,26 @@ def explain(
     tolerance: float = TOLERANCE,
     seed: int = 0,
     workers: int | None = None,
+    interactions: bool = False,
     trust: Sequence[str] = (),
 ) -> Any:
     """SHAP values of every row of X as a shap.Explanation; see `explain_rows`.
 
     `model` is a ShallowNetwork, a StoredNetwork, a RegionsFolder, a Network, or anything that `load_network`,
-    `load_shallow` or `open_regions` reads.
+    `load_shallow` or `open_regions` reads. With `interactions` the explanation carries `interaction_values`, (rows,
+    features, features) or with the outputs as a last axis; see `interaction_values` in hybrids.py.
     """
     source = opened(model, trust)
-    return shap_explanation(
-        explain_rows(
-            source, X, background=background, method=method, output=output, time_limit=time_limit, groups=groups,
-            tolerance=tolerance, seed=seed, workers=workers,
-        )
+    attribution = explain_rows(
+        source, X, background=background, method=method, output=output, time_limit=time_limit, groups=groups,
+        tolerance=tolerance, seed=seed, workers=workers,
     )  # fmt: skip
+    explanation = shap_explanation(attribution)
+    if interactions:
+        network = source if isinstance(source, Network) else source.network
+        found = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))
+        explanation.interaction_values = found[:, 0] if found.shape[1] == 1 else found.transpose(0, 2, 3, 1)
+    return explanation
 
 
 @np.errstate(over="ignore", invalid="ignore")  # rows that overflow are refused by number

@@ -340,7 +340,7 @@ def test_no_command_shows_the_help_and_the_version_is_told():
     [["conver"], ["convert"], ["convert", "--nonsense", "m"], ["convert", "m", "--max-regions", "0"],
      ["convert", "m", "--time-limit", "nan"], ["convert", "m", "--time-limit", "0"], ["convert", "m", "--lp", "guess"],
      ["convert", "m", "--engine", "cluster"], ["convert", "m", "--modular"], ["explain", "m"],
-     ["explain", "m", "d", "--method", "bounds"], ["export", "m"], ["export", "m", "-o", "x", "--form", "max"]],
+     ["explain", "m", "d", "--method", "kernel"], ["export", "m"], ["export", "m", "-o", "x", "--form", "max"]],
     ids=" ".join,
 )  # fmt: skip
 def test_bad_usage_is_one_sentence_and_status_2(arguments):

@@ -6,7 +6,7 @@ import pytest
 from shapley_reference import drawn, enumerated, random_network
 
 from relu_shallow.errors import DataError
-from relu_shallow.explanation import Background, explain_rows, interaction_table
+from relu_shallow.explanation import Background, explain, explain_rows, interaction_table
 from relu_shallow.explanation.hybrids import MOST_FEATURES, interaction_values, interactions
 from relu_shallow.network import from_layers
 
@@ -70,6 +70,14 @@ def test_the_lines_of_the_table_of_a_row_add_up_to_its_prediction():
             lines = (table["row"] == row) & (table["output"] == k)
             wanted = attribution.prediction[row, k] - attribution.base_value[k]
             assert table["value"][lines].sum() == pytest.approx(wanted, abs=SHARP)
+
+
+def test_the_explanation_of_shap_carries_interactions_on_request():
+    network, X, background = drawn(2)
+    found = explain(network, X, background=background, interactions=True)
+    shape = (len(X), network.inputs, network.inputs) + ((network.outputs,) if network.outputs > 1 else ())
+    assert found.interaction_values.shape == shape
+    np.testing.assert_allclose(found.interaction_values.sum(axis=2), found.values, atol=SHARP)
 
 
 def test_rows_that_differ_in_too_many_features_are_refused():
