@@ -13,7 +13,7 @@ from relu_shallow.cli import BAD_INPUT, DONE, interrupted
 from relu_shallow.errors import ReluShallowError, printable
 
 COMMANDS = ("estimate", "convert", "merge", "verify", "explain", "effects", "rules", "extremes", "monotone",
-            "radius", "counterfactual", "interactions", "inspect", "predict", "export", "plot")  # fmt: skip
+            "radius", "counterfactual", "interactions", "report", "inspect", "predict", "export", "plot")  # fmt: skip
 
 
 class CommandLine(click.Group):

@@ -1,99 +1,153 @@
-"""Pictures of an explanation, by shap's own plots: beeswarm, bar and waterfall, as PNG bytes."""
+"""Charts of an explanation: bars of importance, swarms of rows, and the steps by which one prediction comes about."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from relu_shallow.explanation.attribution import Attribution
-from relu_shallow.plot.lettering import fonts, label
+from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE, LOCAL, Attribution, Columns, columns_of
+from relu_shallow.explanation.work import CONFIDENT
+from relu_shallow.plot.fluid import SIDE, Axis, Lane, Lanes, Mark, axis_over, block, dots, upright, whisker
+from relu_shallow.plot.lettering import MINUS, number, short
 
-SWARM_ROWS = 2000  # more points than this hide one another and take seconds to place
+SWARM_ROWS = 600  # more dots than this hide one another and make the page heavy
 SHOWN = 15  # features drawn; the others are summed in one line
-DOTS_PER_INCH = 150
-TICKS = 5  # intervals on the axis of values: labels of more run into one another
+SHADES = 7  # colours from a feature's low to its high values
+BINS = 90  # across a swarm: dots of one bin are stacked
+NAME = 40  # characters of a feature's name
+VISIBLE = 400  # a step smaller than this part of the axis is not drawn
 
 
-def beeswarm(attribution: Attribution, output: int = 0) -> bytes:
-    """Every row's SHAP values by feature, coloured by the feature's value; of many rows an even sample is drawn.
-
-    `output` counts among the explained outputs.
-    """
-    import shap
-
-    rows = np.linspace(0, len(attribution.X) - 1, min(len(attribution.X), SWARM_ROWS)).astype(np.int64)
-    drawn = _explanation(attribution, output, rows)
-    return _picture(lambda: shap.plots.beeswarm(drawn, max_display=SHOWN, show=False), drawn)
-
-
-def bar(attribution: Attribution, output: int = 0) -> bytes:
-    """Mean |SHAP value| by feature over all rows."""
-    import shap
-
-    drawn = _explanation(attribution, output, np.arange(len(attribution.X)))
-    return _picture(lambda: shap.plots.bar(drawn, max_display=SHOWN, show=False), drawn)
+def bars(attribution: Attribution, output: int = 0) -> Lanes:
+    """Mean |value| by feature over all rows, the largest first; `output` counts among the explained outputs."""
+    columns = columns_of(attribution)
+    size, order = importance(columns, output)
+    axis = axis_over(np.append(size, 0.0))
+    axis = Axis(0.0, axis.high)
+    shown, rest = order[:SHOWN], order[SHOWN:]
+    lanes = [
+        Lane(short(columns.names[i], NAME), "", (Mark("plain", block(axis, 0.0, float(size[i]))),), number(size[i]))
+        for i in shown.tolist()
+    ]
+    if len(rest):
+        total = float(size[rest].sum())
+        mark = Mark("plain", block(axis, 0.0, min(total, axis.high)))
+        lanes.append(Lane(f"{len(rest)} others, summed", "", (mark,), number(total)))
+    return Lanes(tuple(lanes), axis, "")
 
 
-def waterfall(attribution: Attribution, row: int, output: int = 0) -> bytes:
-    """How one row's prediction comes about, feature by feature, from the mean prediction."""
-    import shap
-
-    drawn = _explanation(attribution, output, np.array([row]))[0]
-    return _picture(lambda: shap.plots.waterfall(drawn, max_display=SHOWN, show=False), drawn)
+def importance(columns: Columns, output: int) -> tuple[Float[np.ndarray, " columns"], Int[np.ndarray, " columns"]]:
+    """(mean |value| of each column, the columns by it)."""
+    size = np.abs(columns.phi[:, output]).mean(axis=0)
+    return size, np.argsort(-size, kind="stable")
 
 
-def _explanation(attribution: Attribution, output: int, rows: np.ndarray) -> Any:
-    """The rows' shap.Explanation with names made for drawing."""
-    import shap
+def beeswarm(attribution: Attribution, output: int = 0, most: int = SWARM_ROWS) -> Lanes:
+    """Every row's values by feature, coloured by the feature's value; of many rows an even sample is drawn."""
+    columns = columns_of(attribution)
+    _, order = importance(columns, output)
+    rows = np.linspace(0, len(attribution.X) - 1, min(len(attribution.X), most)).astype(np.int64)
+    shown = order[:SHOWN]
+    phi = columns.phi[rows, output]
+    axis = axis_over(np.append(phi[:, shown], 0.0))
+    lanes = []
+    for i in shown.tolist():
+        x = axis.at(phi[:, i])
+        y, shade = _stacked(x), _shades(columns.data[rows, i])
+        marks = (Mark(f"v{s}", dots(x[shade == s], y[shade == s])) for s in np.unique(shade).tolist())
+        lanes.append(Lane(short(columns.names[i], NAME), "", tuple(marks), ""))
+    return Lanes(tuple(lanes), axis, upright(axis, 0.0))
 
-    return shap.Explanation(
-        values=attribution.phi[rows, output],
-        base_values=np.full(len(rows), attribution.base_value[output]),
-        data=attribution.X[rows],
-        feature_names=[label(name) for name in attribution.feature_names],
-    )
+
+def _stacked(x: Float[np.ndarray, " dots"]) -> Float[np.ndarray, " dots"]:
+    """Heights at which dots of one place stand above and below each other, the middle one in the middle."""
+    place = np.floor(x / SIDE * BINS).astype(np.int64)
+    order = np.argsort(place, kind="stable")
+    _, first, count = np.unique(place[order], return_index=True, return_counts=True)
+    rank = np.empty(len(x))
+    rank[order] = np.arange(len(x)) - np.repeat(first, count) - np.repeat((count - 1) / 2, count)
+    widest = max(float(count.max()) / 2, 4.0)
+    return SIDE / 2 + rank / widest * SIDE * 0.42
 
 
-def _picture(draw: Callable[[], Any], explanation: Any) -> bytes:
-    """What `draw` puts on a new figure, as PNG; long names widen the picture, names of many lines stretch it."""
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import MaxNLocator
-
-    with _drawing():
-        figure = plt.figure()
+def _shades(values: np.ndarray) -> Int[np.ndarray, " rows"]:
+    """Each value's colour, on a scale between the 5 % and 95 % quantiles; for words the middle one."""
+    if values.dtype == object:
         try:
-            draw()
-            figure.axes[0].xaxis.set_major_locator(MaxNLocator(TICKS))
-            width, height = figure.get_size_inches()
-            lines = 1 + max(name.count("\n") for name in explanation.feature_names)
-            figure.set_size_inches(width, height * max(1.0, (lines + 0.5) / 2))  # shap leaves room for two lines
-            stream = io.BytesIO()
-            figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None})
-        finally:
-            plt.close(figure)
-    return stream.getvalue()
+            values = values.astype(np.float64)
+        except ValueError:  # a group of features: its value is a name
+            return np.full(len(values), SHADES // 2)
+    low, high = np.quantile(values, [0.05, 0.95])
+    if low == high:
+        low, high = values.min(), values.max()
+    span = high - low
+    share = np.clip((values - low) / span, 0, 1) if span > 0 else np.full(len(values), 0.5)
+    return np.minimum((share * SHADES).astype(np.int64), SHADES - 1)
 
 
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """Agg, fonts that are installed, a fixed seed for the swarm's jitter; the caller's own settings afterwards."""
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
+def waterfall(attribution: Attribution, row: int, output: int = 0, most: int = SHOWN) -> Lanes:
+    """How one row's prediction comes about: from the mean prediction, a step for each feature, the largest first.
 
-    backend, random = mpl.get_backend(), np.random.get_state()  # noqa: NPY002 (shap draws its jitter from there)
-    plt.switch_backend("agg")
-    np.random.seed(0)  # noqa: NPY002
-    try:
-        with mpl.rc_context({"font.family": fonts()}), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the page names it in text as well
-            warnings.filterwarnings("ignore", message="The NumPy global RNG was seeded", category=FutureWarning)
-            yield
-    finally:
-        np.random.set_state(random)  # noqa: NPY002
-        if backend.lower() != "agg":
-            plt.switch_backend(backend)
+    A step has a whisker where only bounds, or an estimate with its error, are known; a local row's last step is what
+    its values leave unexplained.
+    """
+    columns, status = columns_of(attribution), attribution.status[row]
+    phi = columns.phi[row, output]
+    order = np.argsort(-np.abs(phi), kind="stable")
+    shown, rest = order[:most], order[most:]
+    base, end = float(attribution.base_value[output]), float(attribution.prediction[row, output])
+    steps = phi[shown].tolist() + ([float(phi[rest].sum())] if len(rest) else [])
+    gap = -float(attribution.gap[row, output]) if status == LOCAL else 0.0
+    ends = base + np.cumsum([0.0, *steps])
+    axis = axis_over(np.append(ends, [base, end]))
+    lanes = [Lane("mean prediction", "", (Mark("still", _pin(axis, base)),), number(base))]
+    names = [(short(columns.names[i], NAME), _said(columns.data[row, i])) for i in shown.tolist()]
+    names += [(f"{len(rest)} others, summed", "")] * bool(len(rest))
+    known = _spread(columns, status, row, output, np.append(shown, rest[:1]))
+    for place, ((name, detail), step, (start, stop)) in enumerate(zip(names, steps, pairwise(ends), strict=True)):
+        low, high = known[place] if place < len(shown) else (np.nan, np.nan)
+        lanes.append(_step(axis, name, detail, start, stop, step, start + low, start + high))
+    if abs(gap) * VISIBLE > axis.high - axis.low:
+        lanes.append(_step(axis, "not explained (gap)", "", float(ends[-1]), end, gap, np.nan, np.nan, "rest"))
+    lanes.append(Lane("prediction", "", (Mark("still", _pin(axis, end)),), number(end)))
+    return Lanes(tuple(lanes), axis, upright(axis, base))
+
+
+def _step(
+    axis: Axis, name: str, detail: str, start: float, stop: float, step: float, low: float, high: float, look: str = ""
+) -> Lane:
+    marks = [Mark(look or ("up" if step >= 0 else "down"), block(axis, start, stop))]
+    text = signed(step)
+    if np.isfinite([low, high]).all():
+        marks.append(Mark("whisker", whisker(axis, low, high)))
+        text += f" ({number(low - start)} to {number(high - start)})"
+    return Lane(name, detail, tuple(marks), text)
+
+
+def _spread(
+    columns: Columns, status: str, row: int, output: int, shown: Int[np.ndarray, " some"]
+) -> Float[np.ndarray, "some 2"]:
+    """Where each of the row's values lies, proved or with 95 % confidence; NaN where nothing is known."""
+    if status == BOUNDS:
+        return np.column_stack([columns.lo[row, output, shown], columns.hi[row, output, shown]])
+    if status == ESTIMATE:
+        middle, reach = columns.phi[row, output, shown], CONFIDENT * columns.se[row, output, shown]
+        return np.column_stack([middle - reach, middle + reach])
+    return np.full((len(shown), 2), np.nan)
+
+
+def _pin(axis: Axis, value: float) -> str:
+    return upright(axis, value).replace(f"V{SIDE}", f"M{axis.percent(value) * SIDE / 100:g} 150V850")
+
+
+def _said(value: object) -> str:
+    return number(float(value)) if isinstance(value, (int, float, np.number)) else short(str(value), NAME)
+
+
+def signed(value: float) -> str:
+    """A number with its sign."""
+    text = number(value)
+    return text if text.startswith(MINUS) else f"+{text}"
+

@@ -3,45 +3,73 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from relu_shallow.atomic import replacing
 from relu_shallow.data import without_control
-from relu_shallow.domain import describe
-from relu_shallow.errors import DataError
-from relu_shallow.explanation.attribution import LOCAL, Attribution, max_additivity_gap, status_counts
+from relu_shallow.explanation.attribution import (
+    EXACT,
+    LOCAL,
+    Attribution,
+    columns_of,
+    max_additivity_gap,
+    status_counts,
+)
 from relu_shallow.network import Network
-from relu_shallow.plot.attribution import SHOWN, SWARM_ROWS, bar, beeswarm, waterfall
-from relu_shallow.plot.lettering import MINUS, number
-from relu_shallow.shallow.stored import StoredNetwork
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.plot.attribution import SHOWN, SWARM_ROWS, bars, beeswarm, importance
+from relu_shallow.plot.dependence import LOOKS, dependence, parallel
+from relu_shallow.plot.lettering import number
+from relu_shallow.questions.effects import Effects
+from relu_shallow.questions.rules import Rule, rule_lines
+from relu_shallow.questions.source import Source, network_of
+from relu_shallow.report.answers import Answers, Wishes, ask
+from relu_shallow.report.facts import (
+    INTEGRATED,
+    LEVELS,
+    MEANING,
+    certificate_facts,
+    fidelity_facts,
+    model_facts,
+)
+from relu_shallow.report.rows import LISTED_FEATURES, chosen_rows, row_in_full, table_of_rows
 
 LISTED_REGIONS = 10
-LISTED_FEATURES = 30
-FORMULA_TERMS = 8
-ALL_OUTPUTS = 12  # predictions of all outputs are listed for a row up to here
+FULL_SWARMS = 3  # outputs; more get fewer dots each
+MONOTONE_FEATURES = 40
 
 
 def write_page(
     attribution: Attribution,
-    model: ShallowNetwork | StoredNetwork | Network,
+    source: Source,
     path: str | os.PathLike[str],
     rows: Sequence[int] = (),
-) -> None:
-    """Writes the page, with a waterfall and the local model of the given rows (or of a few that stand out).
+    wishes: Wishes | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Answers:
+    """Writes the page, with the given rows in full (or a few that stand out), and returns the answers in it.
 
-    It holds its pictures, runs no script and loads nothing. Raises DataError for a row that is not in the data.
+    It loads nothing, and reads without its script, which is for searching. `wishes` say what is asked beside the
+    attributions; `progress` is told how many rows' nearest points are known. Raises DataError for a row that is not in
+    the data, UsageError for a wish that makes no sense.
     """
+    chosen = chosen_rows(attribution, rows)
+    answers = ask(attribution, source, chosen, wishes or Wishes(), progress)
     with replacing(path) as temporary:
-        temporary.write_text(render(attribution, model, rows), encoding="utf-8")
+        temporary.write_text(render(attribution, source, answers, chosen, wishes or Wishes()), encoding="utf-8")
+    return answers
 
 
-def render(attribution: Attribution, model: ShallowNetwork | StoredNetwork | Network, rows: Sequence[int] = ()) -> str:
-    """The page as text."""
+def render(
+    attribution: Attribution, source: Source, answers: Answers, chosen: Sequence[int], wishes: Wishes
+) -> str:
+    """The page as text; its only script stands in it and is allowed by its hash."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -53,130 +81,180 @@ def render(attribution: Attribution, model: ShallowNetwork | StoredNetwork | Net
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    network = model if isinstance(model, Network) else model.network
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    script = files("relu_shallow.report").joinpath("page.js").read_text(encoding="utf-8")
+    network = network_of(source)
+    status = status_counts(attribution)
     return environment.get_template("page.html").render(
+        inf=float("inf"),
         title=network.source.name if network.source.sha256 else "a network",
-        facts=_facts(model),
+        script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        facts=model_facts(source),
+        certificate=certificate_facts(source, answers),
+        level="" if isinstance(source, Network) else LEVELS.get(str(source.completeness.level), ""),
+        verification=answers.verification,
         rows=len(attribution.X),
-        status=status_counts(attribution),
+        status=status,
+        meaning={name: _meaning(attribution, name) for name in status},
+        fidelity=fidelity_facts(attribution, network),
         method=attribution.method,
+        integrated=attribution.method == "integrated",
         gap=max_additivity_gap(attribution),
+        exact=status.get(EXACT, 0),
+        local=LOCAL in status,
         background=len(attribution.background.X),
         head=network.head,
-        converted=not isinstance(model, Network),
-        outputs=[_output(attribution, k) for k in range(len(attribution.outputs))],
-        regions=_regions(attribution),
-        regions_met=len(np.unique(attribution.region)),
-        regions_listed=LISTED_REGIONS,
+        converted=not isinstance(source, Network),
+        regions=None if isinstance(source, Network) else source.regions,
+        outputs=[_output(attribution, answers, k) for k in range(len(attribution.outputs))],
+        effect_rows=answers.effect_rows,
+        held=_regions(attribution),
+        models=_models(attribution, answers, wishes.regions),
+        monotone=_monotone(attribution, answers),
+        left_out=answers.left_out,
         features_shown=SHOWN,
-        swarm_rows=SWARM_ROWS,
-        chosen=[_row(attribution, row) for row in _chosen(attribution, rows)],
+        swarm_rows=_dots(attribution),
+        goal=answers.goal,
+        scale=wishes.scale,
+        seconds=wishes.nearest,
+        whole=[network.feature_names[j] for j in answers.whole],
+        fixed=wishes.fixed,
+        chosen=[row_in_full(attribution, network, answers, row) for row in chosen],
+        table=table_of_rows(attribution),
     )
 
 
 def _shown(value: Any) -> Any:
     """A value as it goes into the page: names of features may hold control characters, which a page may not."""
-    return without_control(value) if isinstance(value, str) else value
+    return type(value)(without_control(value)) if isinstance(value, str) else value  # what macros made stays markup
 
 
-def _facts(model: ShallowNetwork | StoredNetwork | Network) -> list[tuple[str, str]]:
-    """What the model is, as pairs of a name and a phrase."""
-    network = model if isinstance(model, Network) else model.network
-    widths = " + ".join(str(width) for width in network.widths)
-    facts = [
-        ("Model", f"{network.source.name} ({network.source.format}), {network.source.dtype} weights"),
-        ("SHA-256 of the model file", network.source.sha256 or "not read from a file"),
-        ("Inputs and outputs", f"{network.inputs} and {network.outputs}"),
-        ("Hidden neurons", f"{network.neurons} ({widths})" if len(network.widths) > 1 else str(network.neurons)),
-    ]
-    if network.head != "identity":
-        facts.append(("Final function, kept apart", f"{network.head}; all values here are before it"))
-    if isinstance(model, Network):
-        return [*facts, ("Linear regions", "not counted: the model was explained as it is, without converting it")]
-    done = model.completeness
-    facts.append(("Converted on", describe(model.domain)))
-    facts.append(("Linear regions", f"{model.regions:,}" + ("" if done.complete else " (a partial list)")))
-    if isinstance(model, ShallowNetwork):
-        facts.append(("Half-spaces between them", f"{model.half_spaces:,}"))
-    return [*facts, ("Level of proof", f"{done.level}")]
+def _meaning(attribution: Attribution, status: str) -> str:
+    return INTEGRATED if attribution.method == "integrated" and status == EXACT else MEANING[status]
 
 
-def _output(attribution: Attribution, k: int) -> dict[str, Any]:
-    """Global importance for one explained output: two pictures and their numbers."""
-    importance = np.abs(attribution.phi[:, k]).mean(axis=0)
-    order = np.argsort(-importance, kind="stable")
-    features = [(attribution.feature_names[i], float(importance[i])) for i in order]
+def _dots(attribution: Attribution) -> int:
+    return SWARM_ROWS if len(attribution.outputs) <= FULL_SWARMS else SWARM_ROWS // FULL_SWARMS
+
+
+def _output(attribution: Attribution, answers: Answers, k: int) -> dict[str, Any]:
+    """Global importance for one explained output, with the effects of the features that matter most."""
+    columns = columns_of(attribution)
+    size, order = importance(columns, k)
+    features = [(columns.names[i], float(size[i])) for i in order.tolist()]
     return {
         "name": attribution.output_names[k],
         "number": attribution.outputs[k],
         "base": float(attribution.base_value[k]),
-        "beeswarm": _data_uri(beeswarm(attribution, k)),
-        "bar": _data_uri(bar(attribution, k)),
+        "beeswarm": beeswarm(attribution, k, _dots(attribution)),
+        "bars": bars(attribution, k),
         "features": features[:LISTED_FEATURES],
         "others": len(features[LISTED_FEATURES:]),
         "others_sum": sum(value for _, value in features[LISTED_FEATURES:]),
+        "effects": [_effect(attribution, found, k) for found in answers.effects[k]],
     }
 
 
-def _regions(attribution: Attribution) -> list[dict[str, Any]]:
-    """The regions that hold most rows."""
+def _effect(attribution: Attribution, found: Effects, k: int) -> Any:
+    j = attribution.feature_names.index(found.feature)
+    shown = attribution.base_value[k] + attribution.phi[:, k, j]
+    return dependence(found, attribution.outputs[k], attribution.X[:, j], shown)
+
+
+# --- regions ----------------------------------------------------------------------------------------------------
+
+
+def _regions(attribution: Attribution) -> dict[str, Any]:
+    """How the rows are spread over regions: the ones that hold most, and how many hold half and nine tenths."""
     region, counts = np.unique(attribution.region, return_counts=True)
-    most = np.argsort(-counts, kind="stable")[:LISTED_REGIONS]
-    return [
-        {"region": int(region[i]), "rows": int(counts[i]), "share": counts[i] / len(attribution.region)} for i in most
-    ]
-
-
-def _chosen(attribution: Attribution, rows: Sequence[int]) -> list[int]:
-    """The given rows, or those of highest, lowest and most ordinary prediction and of the largest gap."""
-    for row in rows:
-        if not 0 <= row < len(attribution.X):
-            raise DataError(f"there is no row {row} to show: the data has {len(attribution.X)}, counted from 0")
-    if len(rows):
-        return list(dict.fromkeys(int(row) for row in rows))
-    moved = attribution.prediction - attribution.base_value
-    first = moved[:, 0]
-    picks = [int(first.argmax()), int(first.argmin()), int(np.abs(moved).sum(axis=1).argmin())]
-    if LOCAL in attribution.status:
-        picks.append(int(np.abs(attribution.gap).max(axis=1).argmax()))
-    return list(dict.fromkeys(picks))
-
-
-def _row(attribution: Attribution, row: int) -> dict[str, Any]:
-    """One row: its waterfall and local model, for the output that moved most from its mean."""
-    moved = attribution.prediction[row] - attribution.base_value
-    k = int(np.abs(moved).argmax())
-    phi, alpha = attribution.phi[row, k], attribution.alpha[row, k]
-    columns = (attribution.feature_names, attribution.X[row], attribution.background.mean, alpha, phi)
-    order = np.argsort(-np.abs(phi), kind="stable")
-    lines = [tuple(column[i] for column in columns) for i in order]
+    most = np.argsort(-counts, kind="stable")
+    total = np.cumsum(counts[most])
     return {
-        "row": row,
-        "output": attribution.output_names[k],
-        "prediction": float(attribution.prediction[row, k]),
-        "base": float(attribution.base_value[k]),
-        "region": int(attribution.region[row]),
-        "status": attribution.status[row],
-        "gap": float(attribution.gap[row, k]),
-        "distance": number(attribution.distance[row]) if np.isfinite(attribution.distance[row]) else "there is none",
-        "formula": _formula(attribution.feature_names, alpha, float(attribution.beta[row, k]), order),
-        "constant": float(attribution.beta[row, k]),
-        "features": lines[:LISTED_FEATURES],
-        "others": len(lines[LISTED_FEATURES:]),
-        "others_sum": float(sum(line[4] for line in lines[LISTED_FEATURES:])),
-        "predictions": list(zip(attribution.output_names, attribution.prediction[row].tolist(), strict=True))
-        if 1 < len(moved) <= ALL_OUTPUTS
-        else [],
-        "waterfall": _data_uri(waterfall(attribution, row, k)),
+        "met": len(region),
+        "half": int(np.searchsorted(total, 0.5 * total[-1])) + 1,
+        "most": int(np.searchsorted(total, 0.9 * total[-1])) + 1,
+        "listed": [
+            {"region": int(region[i]), "rows": int(counts[i]), "share": counts[i] / len(attribution.region)}
+            for i in most[:LISTED_REGIONS].tolist()
+        ],
     }
 
 
-def _formula(names: Sequence[str], alpha: np.ndarray, beta: float, order: np.ndarray) -> list[tuple[str, str, str]]:
-    """The local model as signed terms (sign, size, feature), the constant first; the leading features only."""
-    terms = [("", number(beta), "")]
-    terms += [(MINUS if alpha[i] < 0 else "+", number(abs(alpha[i])), names[i]) for i in order[:FORMULA_TERMS]]
-    return terms + [("+", "…", "")] * (len(order) > FORMULA_TERMS)
+def _models(attribution: Attribution, answers: Answers, most: int) -> dict[str, Any]:
+    """The local models of the regions with most rows, in one chart for each output, and their rules."""
+    region, first, counts = np.unique(attribution.region, return_index=True, return_counts=True)
+    top = np.argsort(-counts, kind="stable")[: min(most, LOOKS)]
+    rules = {rule.region: rule for rule in answers.rules}
+    spread = attribution.X.std(axis=0)
+    charts = []
+    for k, name in enumerate(attribution.output_names):
+        slopes = attribution.alpha[first[top], k] * spread
+        features = np.argsort(-np.abs(slopes).max(axis=0, initial=0.0), kind="stable")[:SHOWN]
+        charts.append((name, parallel(tuple(attribution.feature_names[i] for i in features), slopes[:, features])))
+    listed = []
+    for place, i in enumerate(top.tolist()):
+        rule = rules.get(int(region[i]))
+        listed.append({
+            "region": int(region[i]),
+            "look": place,
+            "rows": int(counts[i]),
+            "share": counts[i] / len(attribution.region),
+            **_rule(rule),
+        })  # fmt: skip
+    return {"charts": charts if len(top) else [], "regions": listed, "features": attribution.X.shape[1]}
 
 
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _rule(rule: Rule | None) -> dict[str, Any]:
+    """A rule's inequalities: those of neurons, and those that are the domain's own."""
+    if rule is None:
+        return {"own": [], "domain": [], "needless": 0, "radius": 0.0}
+    own, domain = (
+        rule_lines(replace(rule, A=rule.A[rows], b=rule.b[rows], neuron=rule.neuron[rows]), rule.digits)
+        for rows in (rule.neuron >= 0, rule.neuron < 0)
+    )
+    return {"own": own, "domain": domain, "needless": rule.proved_needless, "radius": rule.radius}
+
+
+# --- monotony ---------------------------------------------------------------------------------------------------
+
+WORDS = {
+    ("proved", "proved"): ("no effect at all", "proved"),
+    ("proved", "refuted"): ("never falls when it grows", "proved"),
+    ("refuted", "proved"): ("never rises when it grows", "proved"),
+    ("refuted", "refuted"): ("rises in places, falls in others", "shown"),
+}
+
+
+def _monotone(attribution: Attribution, answers: Answers) -> dict[str, Any] | None:
+    """For the explained outputs and the features that matter most: how the output moves with the feature."""
+    found = answers.monotone
+    if found is None:
+        return None
+    tables = []
+    for k, number_of_output in enumerate(attribution.outputs):
+        size = np.abs(attribution.phi[:, k]).mean(axis=0)
+        order = np.argsort(-size, kind="stable")[:MONOTONE_FEATURES].tolist()
+        lines = []
+        for j in order:
+            rising, falling = (str(found.status[sense, number_of_output, j]) for sense in (0, 1))
+            words, how = WORDS.get((rising, falling), _half(rising, falling))
+            low, high = found.slopes[:, number_of_output, j].tolist()
+            lines.append({"name": found.features[j], "words": words, "how": how, "low": low, "high": high,
+                          "bounded": bool(np.isfinite([low, high]).all())})  # fmt: skip
+        proved = sum(line["how"] == "proved" for line in lines)
+        tables.append({"output": found.outputs[number_of_output], "lines": lines, "proved": proved})
+    return {"tables": tables, "where": answers.monotone_where, "features": len(found.features),
+            "shown": MONOTONE_FEATURES}  # fmt: skip
+
+
+def _half(rising: str, falling: str) -> tuple[str, str]:
+    """What is said where one of the two senses is undecided."""
+    if rising == "proved":
+        return "never falls when it grows", "proved"
+    if falling == "proved":
+        return "never rises when it grows", "proved"
+    if "refuted" in (rising, falling):
+        seen = "falls" if rising == "refuted" else "rises"
+        return f"{seen} in places; the rest is undecided", "undecided"
+    return "undecided", "undecided"
