@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from relu_shallow.load import load_network
     from relu_shallow.network import Network, from_layers
     from relu_shallow.plot.regions import plot_regions
+    from relu_shallow.questions.constraints import Constraints
+    from relu_shallow.questions.counterfactual import counterfactual
+    from relu_shallow.questions.effects import effects
+    from relu_shallow.questions.extremes import extremes
+    from relu_shallow.questions.interactions import interactions
+    from relu_shallow.questions.monotone import monotone
+    from relu_shallow.questions.radius import robust_radii
+    from relu_shallow.questions.rules import rules
     from relu_shallow.regions.folder import RegionsFolder
     from relu_shallow.regions.gathering import merge_folders
     from relu_shallow.shallow.literal import LiteralNetwork
@@ -56,10 +64,14 @@ _HOME = {
     "explain": "explanation", "plot_regions": "plot.regions",
     "from_layers": "network", "load_network": "load", "load_shallow": "shallow.store", "save_shallow": "shallow.store",
     "verify": "certify",
+    "Constraints": "questions.constraints", "counterfactual": "questions.counterfactual", "rules": "questions.rules",
+    "effects": "questions.effects", "extremes": "questions.extremes", "interactions": "questions.interactions",
+    "monotone": "questions.monotone", "robust_radii": "questions.radius",
 }  # fmt: skip
 
 __all__ = [
     "Box",
+    "Constraints",
     "Coverage",
     "Estimate",
     "LiteralNetwork",
@@ -77,17 +89,24 @@ __all__ = [
     "bounding_box",
     "convert",
     "convert_to_folder",
+    "counterfactual",
     "coverage",
+    "effects",
     "estimate",
     "explain",
+    "extremes",
     "from_layers",
+    "interactions",
     "line",
     "load_network",
     "load_shallow",
     "merge_folders",
+    "monotone",
     "open_regions",
     "plane",
     "plot_regions",
+    "robust_radii",
+    "rules",
     "save_shallow",
     "verify",
 ]

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.domain import Domain
-from relu_shallow.errors import DataError, UsageError
+from relu_shallow.errors import UsageError
 from relu_shallow.questions.constraints import Constraints, constrained
 from relu_shallow.questions.distance import Norm
 from relu_shallow.questions.goal import Goal, goals_of, sides, target_class
 from relu_shallow.questions.nearest import AT_EASE, Nearest, nearest_point
 from relu_shallow.questions.source import Source, domain_of, network_of
 from relu_shallow.questions.space import space_of
+from relu_shallow.shallow.table import as_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class Counterfactual:
 
 def counterfactual(
     source: Source,
-    x: Float[np.ndarray, " inputs"],
+    x: object,
     *,
     norm: Norm = "1",
     constraints: Constraints | None = None,
@@ -53,9 +54,7 @@ def counterfactual(
     value left.
     """
     network = network_of(source)
-    x = np.asarray(x, dtype=np.float64)
-    if not np.isfinite(x).all():
-        raise DataError("every value of the row must be a finite number")
+    x = as_points([x], network.inputs)[0]
     if target is not None and output is not None:
         raise UsageError("a target class and an output's threshold were both given; say one")
     own = int(sides(network, x[None], output, threshold)[0])

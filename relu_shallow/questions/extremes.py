@@ -28,7 +28,7 @@ from relu_shallow.questions.outputs import output_sums, weights_of
 from relu_shallow.questions.source import Converted, Source, network_of
 from relu_shallow.questions.space import Space, space_of
 
-Status = Literal["proved", "bounded", "unbounded"]
+Status = Literal["exact", "bounds", "unbounded"]
 INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
 RAY_SHARE = 0.25  # of the time: for a ray along which the value goes to infinity
 
@@ -37,7 +37,7 @@ RAY_SHARE = 0.25  # of the time: for a ray along which the value goes to infinit
 class Extreme:
     """One end: the value at `point`, and `bound`, which no point of the domain passes; both certified.
 
-    `proved`: the two agree to rounding and a solver's tolerance. `bounded`: the truth lies between them. `unbounded`:
+    `exact`: the two agree to rounding and a solver's tolerance. `bounds`: the truth lies between them. `unbounded`:
     `point` is a direction d, and along t d the value goes to infinity like t times `value`; `bound` is infinite.
     """
 
@@ -130,7 +130,7 @@ def _unbounded_domain(
         raise DomainError("the list of regions is not certified, so some may be missing; convert with certificates, or "
                           "give a box")  # fmt: skip
     space = space_of(domain, network)
-    best, size = Extreme(-np.inf, -np.inf, np.full(network.inputs, np.nan), "proved"), 0.0
+    best, size = Extreme(-np.inf, -np.inf, np.full(network.inputs, np.nan), "exact"), 0.0
     for part in all_listed(regions):
         for cell in cells(regions, part):
             _, bound, corner = largest_on(cell, weights)
@@ -145,7 +145,7 @@ def _unbounded_domain(
     values, errors, _ = output_sums(network, best.point[None], weights[None])
     value, error = float(values[0, 0] - errors[0, 0]), float(errors[0, 0])
     tight = best.bound - value <= gap_closed(float(size), error)
-    return replace(best, value=value, status="proved" if tight else "bounded")
+    return replace(best, value=value, status="exact" if tight else "bounds")
 
 
 def _inward(space: Space, witness: np.ndarray, corner: np.ndarray) -> Float[np.ndarray, " inputs"]:

@@ -28,7 +28,7 @@ BATCH = 64  # nodes looked at together
 FEW_OPEN = 10  # where no more signs are open than this, they are given whatever the number of inputs
 UNDECIDED = 0.01  # what a triangle's height counts beside the loss at the program's point
 STARTS = 1024  # random points that the search starts from
-Status = Literal["proved", "bounded"]
+Status = Literal["exact", "bounds"]
 Part = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...], Bounds | None]  # lo, hi, signs, splits, parent's
 
 
@@ -36,7 +36,7 @@ Part = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...], Bounds | None]
 class Largest:
     """value <= largest value <= bound, both in exact arithmetic: the sum at `point` is at least `value`.
 
-    `proved`: they differ by no more than rounding and the solver's tolerance do; `bounded`: the time was up before.
+    `exact`: they differ by no more than rounding and the solver's tolerance do; `bounds`: the time was up before.
     """
 
     value: float
@@ -101,7 +101,7 @@ def largest_over_box(
         if progress is not None:
             progress(len(batch))
     bound = max(-queue[0][0] if queue else -np.inf, settled, search.value)
-    return Largest(search.value, bound, search.point, "proved" if search.closed(bound) else "bounded", count)
+    return Largest(search.value, bound, search.point, "exact" if search.closed(bound) else "bounds", count)
 
 
 class _Search:

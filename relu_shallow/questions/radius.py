@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.domain import Domain
-from relu_shallow.errors import DataError
 from relu_shallow.network import Network
 from relu_shallow.questions.distance import Norm
 from relu_shallow.questions.goal import goals_of, sides
 from relu_shallow.questions.nearest import AT_EASE, Nearest, nearest_point
 from relu_shallow.questions.source import Source, domain_of, network_of
 from relu_shallow.questions.space import space_of
+from relu_shallow.shallow.table import as_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Radii:
 
 def robust_radii(
     source: Source,
-    X: Float[np.ndarray, "rows inputs"],
+    X: object,
     norm: Norm = "inf",
     *,
     domain: Domain | None = None,
@@ -57,8 +57,7 @@ def robust_radii(
     one output and no head without a threshold's `output`.
     """
     network = network_of(source)
-    if not np.isfinite(X).all():
-        raise DataError("every value of the rows must be a finite number")
+    X = as_points(X, network.inputs)
     space = space_of(domain_of(source, domain), network)
     own = sides(network, X, output, threshold)
     found = []

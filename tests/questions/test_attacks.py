@@ -29,7 +29,7 @@ def test_the_extremes_on_a_polytope_are_at_points_of_it(seed):
     for end in (found.minimum, found.maximum):
         assert contains(domain, end.point[None])[0]
         assert evaluate(network, end.point[None])[0, 0] == pytest.approx(end.value, abs=1e-9)
-        assert end.status == "proved"
+        assert end.status == "exact"
         assert end.bound == pytest.approx(end.value, abs=1e-7)
 
 
@@ -39,4 +39,4 @@ def test_a_list_that_nothing_certifies_proves_no_extreme(domain):
                        (np.array([[1.0, -2.0, 1.0]]), np.zeros(1))])  # fmt: skip
     with pytest.raises(DomainError, match="certified"):
         extremes(convert(hat, domain=domain, certify=False))
-    assert extremes(convert(hat, domain=domain)).maximum.status == "proved"
+    assert extremes(convert(hat, domain=domain)).maximum.status == "exact"

@@ -11,7 +11,7 @@ from relu_shallow import Box, WholeSpace, convert
 from relu_shallow.domain import Polytope
 from relu_shallow.errors import DomainError
 from relu_shallow.network import evaluate, from_layers
-from relu_shallow.questions.interaction import carried_by_regions, interactions
+from relu_shallow.questions.interactions import carried_by_regions, interactions
 
 
 def second_difference(network, X, Y, i, j):
