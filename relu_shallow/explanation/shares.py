@@ -180,15 +180,27 @@ def add_enumerated(A, c, M, V, F, path, p, q, beta, phi):
 
 
 @njit(**JIT)
-def _subset_sums(A, begin, count):
-    """(sums, sizes) of every subset of count slopes of the first neuron, subset S being the number with S's bits."""
-    sums, size = np.zeros(1 << count), np.zeros(1 << count, np.int64)
+def _rising_subsets(A, begin, count):
+    """(sums, members, sizes) of all subsets of `count` slopes of the first neuron, sums rising, members as bits.
+
+    A slope more merges two rising lists: the sums without it, and with it.
+    """
+    room = 1 << count
+    sums, members, size = np.zeros(room), np.zeros(room, np.int64), np.zeros(room, np.int64)
+    new_sums, new_members, new_size = np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
     for i in range(count):
-        half = 1 << i
-        for h in range(half):
-            sums[half + h] = sums[h] + A[0, begin + i]
-            size[half + h] = size[h] + 1
-    return sums, size
+        length, without, having, slope = 1 << i, 0, 0, A[0, begin + i]
+        for k in range(2 * length):
+            if having == length or (without < length and sums[without] <= sums[having] + slope):
+                new_sums[k], new_members[k], new_size[k] = sums[without], members[without], size[without]
+                without += 1
+            else:
+                new_sums[k], new_size[k] = sums[having] + slope, size[having] + 1
+                new_members[k] = members[having] | 1 << i
+                having += 1
+        for k in range(2 * length):
+            sums[k], members[k], size[k] = new_sums[k], new_members[k], new_size[k]
+    return sums, members, size
 
 
 @njit(**JIT)
@@ -199,12 +211,10 @@ def _half_sums(c, mine, size, ours, others, size_others, w_in, w_out, share):
     half's subsets are passed from the largest sum on, and how many keep relu open grows with my sum.
     """
     count = others.size
-    rising, falling = np.argsort(mine), np.argsort(-others)
     reach = np.empty(mine.size, np.int64)
     k = 0
-    for x in range(mine.size):
-        own = rising[x]
-        while k < count and c + mine[own] + others[falling[k]] > 0.0:
+    for own in range(mine.size):
+        while k < count and c + mine[own] + others[count - 1 - k] > 0.0:
             k += 1
         reach[own] = k
     number_in, number_out = np.zeros(count + 1), np.zeros(count + 1)
@@ -212,7 +222,7 @@ def _half_sums(c, mine, size, ours, others, size_others, w_in, w_out, share):
     inside, outside = 0.0, 0.0
     for now in range(ours + 1):
         for k in range(count):
-            other = falling[k]
+            other = count - 1 - k
             a, b, z = w_in[now + size_others[other]], w_out[now + size_others[other]], others[other]
             number_in[k + 1] = number_in[k] + a
             number_out[k + 1] = number_out[k] + b
@@ -239,20 +249,21 @@ def add_neuron(A, c, V, F, path, p, q, beta, phi):
     w_in, w_out = np.empty(m + 1), np.empty(m + 1)
     _weights(m, p, q, beta, w_in, w_out)
     left = m // 2
-    outside = 0.0
-    for mine in range(2):
-        ours = left if mine == 0 else m - left
-        begin, other = (0, left) if mine == 0 else (left, 0)
-        sums, size = _subset_sums(A, begin, ours)
-        others, size_others = _subset_sums(A, other, m - ours)
-        share = np.empty(sums.size)
-        inside, outside = _half_sums(c[0], sums, size, ours, others, size_others, w_in, w_out, share)
+    mine, members, size = _rising_subsets(A, 0, left)
+    others, members_others, size_others = _rising_subsets(A, left, m - left)
+    for side in range(2):
+        begin, ours = (left, m - left) if side else (0, left)
+        share = np.empty(mine.size)
+        inside, outside = _half_sums(c[0], mine, size, ours, others, size_others, w_in, w_out, share)
         for o in range(K):
-            if mine == 0:
+            if side == 0:
                 _add_fixed(inside, outside, V[o, 0], path, p, q, phi, o)
             for i in range(ours):
                 joined = 0.0
-                for h in range(sums.size):
-                    if h >> i & 1:
+                for h in range(mine.size):
+                    if members[h] >> i & 1:
                         joined += share[h]
                 phi[o, F[begin + i]] += V[o, 0] * (joined - outside)
+        mine, others = others, mine
+        members, members_others = members_others, members
+        size, size_others = size_others, size

@@ -10,7 +10,7 @@ from numba import njit
 
 from relu_shallow.explanation.cube import costs, differing, feature_to_split, half, parts, piece, reduce, whole_cube
 from relu_shallow.explanation.shares import HALVES, MOST_HALVED, add_affine, add_enumerated, add_neuron
-from relu_shallow.lp.kernel import JIT, LEAN
+from relu_shallow.lp.kernel import JIT, LEAN, ONCE
 
 SPLIT_PAYS = 8.0  # enumerate unless it costs more than this many times the bounds of a split (measured)
 
@@ -24,7 +24,7 @@ def spent(units, work):
     return work[2] != 0.0
 
 
-@njit(**JIT)
+@njit(**ONCE)
 def add_pair(x, y, start, layers, beta, features, phi, work):
     """Adds a pair's values to phi (K, inputs); where work[2] is set, only some of what makes them up.
 
