@@ -258,9 +258,10 @@ def shapley_error(
 ) -> Float[np.ndarray, "rows outputs"]:
     """A bound on the rounding in a row's Shapley values against B, and in bounds on them, of `terms` summed hybrids.
 
-    Every number on the way is a sum of products whose magnitudes |W|, the steepest slopes and |b| + |x - b| dominate,
-    also where neurons are put into one another or replaced by their relaxations; K roundings lie between the inputs
-    and an output, twice as many where differences of hybrids are taken. A Shapley value weighs outputs by 2 in all.
+    Every number on the way is a sum of products whose magnitudes |W|, |lo| + |hi - lo| of gates and |b| + |x - b|
+    dominate, also where neurons are put into one another or replaced by their relaxations; K roundings lie between
+    the inputs and an output, twice as many where differences of hybrids are taken. A Shapley value weighs outputs by 2
+    in all.
     """
     size = np.abs(X) + 2 * np.abs(B).max(axis=0)
     roundings = 2 * network.inputs + 4
@@ -269,5 +270,5 @@ def shapley_error(
         roundings += layer.W.shape[1] + 6
         if index < len(network.gates):
             gate = network.gates[index]
-            size = size * np.maximum(np.abs(gate.active), np.abs(gate.inactive))
+            size = size * (np.abs(gate.inactive) + np.abs(gate.active - gate.inactive))
     return 2 * (gamma(4 * roundings) + gamma(terms + network.inputs)) * size[:, outputs]
