@@ -81,7 +81,7 @@ def _from_regions(converted: Converted) -> Monotone:
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     lipschitz = np.zeros((network.outputs, len(NORMS)))
     violated = np.zeros((2, *shape), dtype=bool)
-    score = np.zeros((2, *shape))
+    score = np.full((2, *shape), -1.0)  # radii of regions too small for floats are zero
     best: dict[tuple[int, int, int], tuple[np.ndarray, float]] = {}
     doubts: list[tuple[Listed, int, int, np.ndarray]] = []
     for part in _pieces(converted):
@@ -92,7 +92,7 @@ def _from_regions(converted: Converted) -> Monotone:
         for sense, slope in ((RISING, -alpha), (FALLING, alpha)):
             clear = slope > error
             violated[sense] |= clear.any(axis=1)
-            steep = np.where(clear, slope, 0.0) * np.minimum(part.radii, 1.0)[None, :, None]
+            steep = np.where(clear, slope * np.minimum(part.radii, 1.0)[None, :, None], -1.0)
             top = steep.argmax(axis=1)
             for k, j in np.argwhere(np.take_along_axis(steep, top[:, None], axis=1)[:, 0] > score[sense]).tolist():
                 place = top[k, j]

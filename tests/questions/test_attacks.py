@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from relu_shallow import Polytope, WholeSpace, convert
+from relu_shallow import Box, Polytope, WholeSpace, convert
 from relu_shallow.domain import contains
 from relu_shallow.errors import DomainError
 from relu_shallow.network import evaluate, from_layers
 from relu_shallow.questions.extremes import extremes
+from relu_shallow.questions.monotone import FALLING, monotone
 
 
 def two_neurons():
@@ -40,3 +41,13 @@ def test_a_list_that_nothing_certifies_proves_no_extreme(domain):
     with pytest.raises(DomainError, match="certified"):
         extremes(convert(hat, domain=domain, certify=False))
     assert extremes(convert(hat, domain=domain)).maximum.status == "exact"
+
+
+def test_what_is_refuted_has_points_to_show_for_it_where_regions_are_too_small_for_floats():
+    # |x - 2^-62| / 2: it falls only on [0, 2^-62], a region whose radius is no float beside its witness
+    network = from_layers([(np.array([[1.0], [-1.0]]) * 2.0**62, np.array([-1.0, 1.0])),
+                           (np.ones((1, 2)), np.zeros(1))])  # fmt: skip
+    found = monotone(convert(network, domain=Box(0.0, 1.0)))
+    assert found.status[FALLING, 0, 0] == "refuted"
+    shown = np.isfinite(found.pairs).all(axis=(3, 4))
+    assert (shown == (found.status == "refuted")).all()
