@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from relu_shallow.cli.options import MODEL_OPTIONS, Seconds, data_options, json_option, model_options, taken_out
+from relu_shallow.cli.options import MODEL_OPTIONS, NORMS, Seconds, data_options, json_option, model_options, taken_out
 
 if TYPE_CHECKING:
     from relu_shallow.questions.monotone import Monotone
@@ -48,8 +48,6 @@ def command(model_or_shallow: str, domain: str | None, time_limit: float, as_jso
 
 def describe(found: Monotone) -> dict[str, Any]:
     """What `monotone --json` prints; bounds that are not known are null."""
-    from relu_shallow.questions.monotone import NORMS
-
     entries = []
     for k, output in enumerate(found.outputs):
         for j, feature in enumerate(found.features):

@@ -54,15 +54,15 @@ def counterfactual(
     value left.
     """
     network = network_of(source)
-    x = as_points([x], network.inputs)[0]
+    row = as_points([x], network.inputs)[0]
     if target is not None and output is not None:
         raise UsageError("a target class and an output's threshold were both given; say one")
-    own = int(sides(network, x[None], output, threshold)[0])
+    own = int(sides(network, row[None], output, threshold)[0])
     goals: tuple[Goal, ...] = goals_of(network, own, output, threshold)
     if target is not None:
         goals = (target_class(network, target, threshold),)
-    space = constrained(space_of(domain_of(source, domain), network), x, constraints or Constraints())
-    w = np.ones(len(x)) if weights is None else weights
-    found = nearest_point(network, x, goals, space, norm, w, time_limit)
+    space = constrained(space_of(domain_of(source, domain), network), row, constraints or Constraints())
+    w = np.ones(len(row)) if weights is None else weights
+    found = nearest_point(network, row, goals, space, norm, w, time_limit)
     there = -1 if not np.isfinite(found.upper) else int(sides(network, found.point[None], output, threshold)[0])
-    return Counterfactual(x, found, own, there, norm, w)
+    return Counterfactual(row, found, own, there, norm, w)

@@ -21,9 +21,16 @@ from relu_shallow.domain import Box, Domain, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Affine, Network
 from relu_shallow.precision import gamma, gap_closed
-from relu_shallow.questions.halfspaces import Cell, bound_on, exact_cell, exact_map, exact_multipliers, solve
+from relu_shallow.questions.halfspaces import (
+    HalfSpaces,
+    bound_on,
+    exact_half_spaces,
+    exact_map,
+    exact_multipliers,
+    solve,
+)
 from relu_shallow.questions.largest import Largest, largest_over_box
-from relu_shallow.questions.listed import all_listed, cells
+from relu_shallow.questions.listed import all_listed, half_spaces_in
 from relu_shallow.questions.outputs import output_sums, weights_of
 from relu_shallow.questions.source import Converted, Source, network_of
 from relu_shallow.questions.space import Space, space_of
@@ -132,7 +139,7 @@ def _unbounded_domain(
     space = space_of(domain, network)
     best, size = Extreme(-np.inf, -np.inf, np.full(network.inputs, np.nan), "exact"), 0.0
     for part in all_listed(regions):
-        for cell in cells(regions, part):
+        for cell in half_spaces_in(regions, part):
             _, bound, corner = largest_on(cell, weights)
             point = _inward(space, cell.witness, corner)
             value = float(weights @ (cell.alpha @ point + cell.beta))
@@ -158,7 +165,9 @@ def _without_biases(network: Network) -> Network:
     return replace(network, affine=tuple(Affine(layer.W, np.zeros_like(layer.b)) for layer in network.affine))
 
 
-def largest_on(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[float, float, Float[np.ndarray, " inputs"]]:
+def largest_on(
+    cell: HalfSpaces, weights: Float[np.ndarray, " outputs"]
+) -> tuple[float, float, Float[np.ndarray, " inputs"]]:
     """(value, proved bound, point) of the largest weights . f on a region; undecided: infinite, at the witness."""
     h, c = weights @ cell.alpha, float(weights @ cell.beta)
     everything = np.arange(len(cell.b))
@@ -176,9 +185,9 @@ def largest_on(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[floa
     return value, _exact_bound(cell, everything[mu > 0].tolist(), weights), point
 
 
-def _exact_bound(cell: Cell, support: list[int], weights: np.ndarray) -> float:
+def _exact_bound(cell: HalfSpaces, support: list[int], weights: np.ndarray) -> float:
     """The bound that a support's exact multipliers prove, rounded up; infinite where they prove none."""
-    rows = exact_cell(cell)
+    rows = exact_half_spaces(cell)
     if not rows:
         return np.inf
     h, c = exact_map(cell, weights)
@@ -201,7 +210,7 @@ def region_extremes(
     found: list[tuple[float, ...]] = []
     points: list[tuple[np.ndarray, np.ndarray]] = []
     for part in all_listed(converted):
-        for cell in cells(converted, part):
+        for cell in half_spaces_in(converted, part):
             low, low_bound, low_at = largest_on(cell, -weights)
             high, high_bound, high_at = largest_on(cell, weights)
             found.append((-low, -low_bound, high, high_bound))

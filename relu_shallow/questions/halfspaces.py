@@ -30,7 +30,7 @@ Rows = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class HalfSpaces:
     """The closed region {A x + b >= 0} of a pattern within a domain; |computed - exact| <= E |x| + e for each row.
 
     `neuron` is the neuron of each row, or WALL; `witness` a point inside, and (lo, hi) the domain's box, infinite where
@@ -54,9 +54,9 @@ class Cell:
     beta_error: Float[np.ndarray, " outputs"]
 
 
-def cell_of(
+def half_spaces_of(
     network: Network, domain: Domain, pattern: Bool[np.ndarray, " neurons"], witness: Float[np.ndarray, " inputs"]
-) -> Cell:
+) -> HalfSpaces:
     """The region of a pattern: a row for every gate that switches there, then the domain's. The domain is fitted."""
     maps = maps_of(network, pattern[None, :])
     sign = np.where(pattern, 1.0, -1.0)
@@ -67,8 +67,10 @@ def cell_of(
     errors = np.concatenate([error[cuts], np.zeros_like(walls)])
     neuron = np.concatenate([cuts, np.full(len(walls), WALL)])
     out, out_error = maps.output[:, 0], maps.output_error[:, 0]
-    return Cell(network, domain, pattern, both[:, :-1], both[:, -1], errors[:, :-1], errors[:, -1], neuron, witness, lo,
-                hi, out[:, :-1], out[:, -1], out_error[:, :-1], out_error[:, -1])  # fmt: skip
+    return HalfSpaces(
+        network, domain, pattern, both[:, :-1], both[:, -1], errors[:, :-1], errors[:, -1], neuron, witness, lo, hi,
+        out[:, :-1], out[:, -1], out_error[:, :-1], out_error[:, -1],
+    )  # fmt: skip
 
 
 def _walls(domain: Domain, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,7 +86,7 @@ def _walls(domain: Domain, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return walls, lo, hi
 
 
-def exact_cell(cell: Cell) -> Rows:
+def exact_half_spaces(cell: HalfSpaces) -> Rows:
     """The rows of a cell as integers (a_1, .., a_n, b), each times a positive factor, in the cell's order.
 
     Empty where the network is too large for that.
@@ -97,7 +99,7 @@ def exact_cell(cell: Cell) -> Rows:
     return [own[k] for k in cell.neuron.tolist() if k != WALL] + walls
 
 
-def exact_map(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[list[Fraction], Fraction]:
+def exact_map(cell: HalfSpaces, weights: Float[np.ndarray, " outputs"]) -> tuple[list[Fraction], Fraction]:
     """(h, c) with weights . f(x) = h.x + c on the region, exactly."""
     network = cell.network
     value, scale = integers(np.eye(network.inputs, network.inputs + 1))
@@ -114,7 +116,7 @@ def exact_map(cell: Cell, weights: Float[np.ndarray, " outputs"]) -> tuple[list[
 
 
 def solve(
-    cell: Cell, keep: Int[np.ndarray, " some"], h: Float[np.ndarray, " inputs"], relaxed: int = -1
+    cell: HalfSpaces, keep: Int[np.ndarray, " some"], h: Float[np.ndarray, " inputs"], relaxed: int = -1
 ) -> tuple[Answer, Float[np.ndarray, " some"]]:
     """What a solver says about the maximum of h.x over the rows kept, and the multipliers mu >= 0 of these rows.
 
@@ -140,7 +142,7 @@ def solve(
 
 
 def bound_on(
-    cell: Cell,
+    cell: HalfSpaces,
     keep: Int[np.ndarray, " some"],
     mu: Float[np.ndarray, " some"],
     h: Float[np.ndarray, " inputs"],
@@ -184,7 +186,7 @@ def exact_multipliers(rows: Rows, h: Sequence[int | Fraction], support: Sequence
     return mu if all(value >= 0 for value in mu.values()) else None
 
 
-def redundant(cell: Cell, keep: Int[np.ndarray, " some"], row: int, exact: Callable[[], Rows]) -> bool:
+def redundant(cell: HalfSpaces, keep: Int[np.ndarray, " some"], row: int, exact: Callable[[], Rows]) -> bool:
     """Whether a row is proved to hold wherever the rows kept do; False also where that is merely not proved.
 
     `exact` lays out the cell's integer rows, where floats do not suffice.
@@ -208,7 +210,7 @@ def redundant(cell: Cell, keep: Int[np.ndarray, " some"], row: int, exact: Calla
     return found is not None and sum((m * rows[k][-1] for k, m in found.items()), Fraction(0)) <= rows[row][-1]
 
 
-def needed_rows(cell: Cell) -> Int[np.ndarray, " kept"]:
+def needed_rows(cell: HalfSpaces) -> Int[np.ndarray, " kept"]:
     """Rows that describe the region alone: each of the others was proved to follow from those kept.
 
     Rows that surely hold on the whole box go first, then neurons' rows one by one, the domain's last: of two rows that
@@ -221,7 +223,7 @@ def needed_rows(cell: Cell) -> Int[np.ndarray, " kept"]:
         size = np.abs(cell.A) @ reach + np.abs(cell.b)
         unsure = cell.E @ reach + cell.e + gamma(len(reach) + 8) * size + TINY
         keep = keep[(cell.neuron == WALL) | (least <= 2 * unsure)]
-    exact = cache(lambda: exact_cell(cell))
+    exact = cache(lambda: exact_half_spaces(cell))
     for row in keep.tolist():
         others = keep[keep != row]
         if redundant(cell, others, row, exact):

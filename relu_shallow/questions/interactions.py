@@ -32,7 +32,7 @@ from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Matrix, Network, evaluate
 from relu_shallow.precision import evaluation_error, gamma
-from relu_shallow.questions.halfspaces import WALL, Cell, cell_of, exact_cell, needed_rows
+from relu_shallow.questions.halfspaces import WALL, HalfSpaces, exact_half_spaces, half_spaces_of, needed_rows
 from relu_shallow.questions.listed import all_listed
 from relu_shallow.questions.source import Converted, Source, network_of
 from relu_shallow.relaxation import preactivation_bounds
@@ -172,7 +172,7 @@ def carried_by_regions(
             looked += 1
             if looked > PROOFS:
                 return open_
-            cell = cell_of(network, domain, pattern, witness)
+            cell = half_spaces_of(network, domain, pattern, witness)
             kept |= left & _carried_by_facets(cell, free)
             left &= ~kept
             if not left.any():
@@ -200,11 +200,11 @@ def carried_in_region(
     return together
 
 
-def _carried_by_facets(cell: Cell, free: Bool[np.ndarray, " inputs"]) -> Bool[np.ndarray, "i j"]:
+def _carried_by_facets(cell: HalfSpaces, free: Bool[np.ndarray, " inputs"]) -> Bool[np.ndarray, "i j"]:
     """The pairs in the normals of the rows that a region cannot be proved to do without."""
     keep = needed_rows(cell)
     keep = keep[cell.neuron[keep] != WALL]
-    exact = exact_cell(cell)
+    exact = exact_half_spaces(cell)
     normals = np.array([[v != 0 for v in exact[k][:-1]] for k in keep.tolist()], dtype=bool) if exact else (
         (cell.A[keep] != 0) | (cell.E[keep] != 0))  # fmt: skip
     normals = normals.reshape(len(keep), len(free)) & free

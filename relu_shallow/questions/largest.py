@@ -1,6 +1,6 @@
 """The largest value of a weighted sum of outputs over a box, by branch and bound with certified bounds.
 
-A node is a box with some neurons' signs. Relaxations backwards through the layers bound the sum on many nodes at once
+A cell is a box with some neurons' signs. Relaxations backwards through the layers bound the sum on many cells at once
 (relaxation.py); what they leave is put to a linear program with every gate's relaxation (relaxed_program.py), whose
 multipliers prove a bound. With every sign settled both are the network itself, so the search ends. Inputs are bisected
 where they are few and many signs are open, else the neuron is split whose relaxation loses most.
@@ -24,7 +24,7 @@ from relu_shallow.questions.relaxed_program import fits, program_of, solve
 from relu_shallow.questions.splitting import FEW_INPUTS, halves, with_either_sign
 from relu_shallow.relaxation import Bounds, largest, linear_upper, open_neurons, preactivation_bounds, stack_bounds
 
-BATCH = 64  # nodes looked at together
+BATCH = 64  # cells looked at together
 FEW_OPEN = 10  # where no more signs are open than this, they are given whatever the number of inputs
 UNDECIDED = 0.01  # what a triangle's height counts beside the loss at the program's point
 STARTS = 1024  # random points that the search starts from
@@ -43,11 +43,11 @@ class Largest:
     bound: float
     point: Float[np.ndarray, " inputs"]
     status: Status
-    nodes: int
+    cells: int
 
 
 @dataclass(frozen=True, eq=False)
-class _Node:
+class _Cell:
     """Part of the search: a box, signs, the neurons that were split, bounds of all layers, and the linear function."""
 
     lo: np.ndarray
@@ -73,30 +73,30 @@ def largest_over_box(
     """The largest value of weights . f(x) over lo <= x <= hi, with the point, before any head.
 
     Raises DomainError where the box is not finite, ModelError where float64 could overflow on it. The search may end
-    once a value above `enough` is found. `progress` is called with the nodes done.
+    once a value above `enough` is found. `progress` is called with the cells done.
     """
     began = perf_counter()
     search = _Search(network, np.asarray(weights, np.float64), lo, hi)
     rng = np.random.default_rng(0)
     search.try_points(np.concatenate([rng.uniform(lo, hi, (STARTS, len(lo))), 0.5 * lo[None] + 0.5 * hi[None]]))
-    queue: list[tuple[float, int, _Node]] = []
-    settled = -np.inf  # the largest bound of nodes that can be split no further
+    queue: list[tuple[float, int, _Cell]] = []
+    settled = -np.inf  # the largest bound of cells that can be split no further
     count = 1
-    for node in search.nodes([(lo, hi, np.zeros(network.neurons, np.int8), (), None)]):
-        heapq.heappush(queue, (-node.bound, 0, node))
+    for cell in search.cells([(lo, hi, np.zeros(network.neurons, np.int8), (), None)]):
+        heapq.heappush(queue, (-cell.bound, 0, cell))
     while queue and not search.closed(-queue[0][0]):
         if perf_counter() - began > time_limit or search.value > enough:
             break
         batch: list[Part] = []
         while queue and len(batch) < BATCH and not search.closed(-queue[0][0]):
-            node = heapq.heappop(queue)[2]
-            parts = search.split(node)
+            cell = heapq.heappop(queue)[2]
+            parts = search.split(cell)
             if not parts:
-                settled = max(settled, node.bound)
+                settled = max(settled, cell.bound)
             batch += parts
-        for number, node in enumerate(search.nodes(batch)):
-            if node.bound > search.value:
-                heapq.heappush(queue, (-node.bound, count + number, node))
+        for number, cell in enumerate(search.cells(batch)):
+            if cell.bound > search.value:
+                heapq.heappush(queue, (-cell.bound, count + number, cell))
         count += len(batch)
         if progress is not None:
             progress(len(batch))
@@ -105,7 +105,7 @@ def largest_over_box(
 
 
 class _Search:
-    """The best point so far, and how nodes are made and split."""
+    """The best point so far, and how cells are made and split."""
 
     def __init__(self, network: Network, weights: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> None:
         self.network, self.weights, self.lo, self.hi = network, weights, lo, hi
@@ -128,7 +128,7 @@ class _Search:
         if sure[best] > self.value:
             self.value, self.point = float(sure[best]), X[best].copy()
 
-    def nodes(self, parts: list[Part]) -> list[_Node]:
+    def cells(self, parts: list[Part]) -> list[_Cell]:
         """The parts that may hold a better point, with their bounds; best points on the way are kept."""
         if not parts:
             return []
@@ -148,11 +148,11 @@ class _Search:
             if parts[k][3] or not self.bisects(own):
                 bound, loss = self._by_program(own, signs[k], bound)
             if bound > self.value:
-                found.append(_Node(lo[k], hi[k], signs[k], parts[k][3], own, A[k, 0], bound, loss))
+                found.append(_Cell(lo[k], hi[k], signs[k], parts[k][3], own, A[k, 0], bound, loss))
         return found
 
     def _by_program(self, bounds: Bounds, signs: np.ndarray, bound: float) -> tuple[float, np.ndarray]:
-        """A better bound, -inf where the node is empty, and what each gate's relaxation loses."""
+        """A better bound, -inf where the cell is empty, and what each gate's relaxation loses."""
         if not self.solvable:
             return bound, np.zeros(0)
         found = solve(self.network, program_of(self.network, bounds, signs), self.weights)
@@ -162,31 +162,31 @@ class _Search:
         return min(bound, found.bound), found.loss
 
     def bisects(self, bounds: Bounds) -> bool:
-        """Whether a node is split by an input."""
+        """Whether a cell is split by an input."""
         return len(bounds.lo) <= FEW_INPUTS and len(open_neurons(self.network, bounds)) > FEW_OPEN
 
-    def split(self, node: _Node) -> list[Part]:
-        """The two halves of a node; none where nothing is open and the box is a point or settled."""
-        open_ = open_neurons(self.network, node.known)
+    def split(self, cell: _Cell) -> list[Part]:
+        """The two halves of a cell; none where nothing is open and the box is a point or settled."""
+        open_ = open_neurons(self.network, cell.known)
         if not len(open_):
             return []
-        if self.bisects(node.known):
-            return self._bisected(node)
-        best = int(open_[np.argmax(self._scores(node)[open_])])
-        given = with_either_sign(node.signs, best)
-        return [(node.lo, node.hi, signs, (*node.splits, best), node.known) for signs in given]
+        if self.bisects(cell.known):
+            return self._bisected(cell)
+        best = int(open_[np.argmax(self._scores(cell)[open_])])
+        given = with_either_sign(cell.signs, best)
+        return [(cell.lo, cell.hi, signs, (*cell.splits, best), cell.known) for signs in given]
 
-    def _bisected(self, node: _Node) -> list[Part]:
-        width = node.hi - node.lo
+    def _bisected(self, cell: _Cell) -> list[Part]:
+        width = cell.hi - cell.lo
         unit = np.where(self.hi > self.lo, self.hi - self.lo, 1.0)
-        steep = np.abs(node.A) * unit
+        steep = np.abs(cell.A) * unit
         axis = int(np.argmax((steep + steep.max() + TINY) * width / unit))
-        boxes = halves(node.lo, node.hi, axis)
-        return [(low, high, node.signs, node.splits, node.known) for low, high in boxes]
+        boxes = halves(cell.lo, cell.hi, axis)
+        return [(low, high, cell.signs, cell.splits, cell.known) for low, high in boxes]
 
-    def _scores(self, node: _Node) -> Float[np.ndarray, " neurons"]:
+    def _scores(self, cell: _Cell) -> Float[np.ndarray, " neurons"]:
         """What a neuron's relaxation loses: at the program's point, or else its triangle's height, times its weight."""
-        low, high = node.known.hidden
+        low, high = cell.known.hidden
         scores = np.zeros(len(low))
         c = self.weights
         for index in range(len(self.network.gates) - 1, -1, -1):
@@ -198,7 +198,7 @@ class _Search:
                 height = np.where((down < 0) & (up > 0), -down * up / (up - down), 0.0)
                 share = np.where((down < 0) & (up > 0), up / (up - down), up > 0)
             scores[start:stop] = np.abs(c) * (np.abs(gate.active - gate.inactive) * height * UNDECIDED)
-            if len(node.loss):
-                scores[start:stop] += np.abs(c) * node.loss[start:stop]
+            if len(cell.loss):
+                scores[start:stop] += np.abs(c) * cell.loss[start:stop]
             c = c * (gate.inactive + share * (gate.active - gate.inactive))
         return scores

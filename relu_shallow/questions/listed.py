@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from relu_shallow.domain import fit
 from relu_shallow.errors import UsageError
-from relu_shallow.questions.halfspaces import Cell, cell_of
+from relu_shallow.questions.halfspaces import HalfSpaces, half_spaces_of
 from relu_shallow.questions.source import Converted
 from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.stored import StoredNetwork
@@ -48,11 +48,11 @@ def all_listed(converted: Converted) -> Iterator[Listed]:
         yield listed(converted, np.arange(start, min(start + PIECE, converted.regions)))
 
 
-def cells(converted: Converted, regions: Listed) -> Iterator[Cell]:
+def half_spaces_in(converted: Converted, regions: Listed) -> Iterator[HalfSpaces]:
     """The regions as half-spaces."""
     domain = fit(converted.domain, converted.network.inputs)
     for pattern, witness in zip(regions.patterns, regions.witnesses, strict=True):
-        yield cell_of(converted.network, domain, pattern, witness)
+        yield half_spaces_of(converted.network, domain, pattern, witness)
 
 
 def region_counts(converted: Converted, X: Float[np.ndarray, "rows inputs"]) -> Int[np.ndarray, " regions"]:

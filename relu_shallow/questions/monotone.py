@@ -22,7 +22,8 @@ from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense, evaluate
 from relu_shallow.precision import evaluation_error, gamma
-from relu_shallow.questions.halfspaces import cell_of, exact_map
+from relu_shallow.questions.distance import NORMS
+from relu_shallow.questions.halfspaces import exact_map, half_spaces_of
 from relu_shallow.questions.listed import Listed, all_listed
 from relu_shallow.questions.slopes import slopes_over_box
 from relu_shallow.questions.source import Converted, Source, network_of
@@ -31,7 +32,6 @@ Status = Literal["proved", "refuted", "undecided"]
 RISING, FALLING = 0, 1
 EXACT = 2000  # slopes within rounding of zero that are settled exactly
 EXACT_VALUE = 1 << 17  # weights of a network whose values are computed exactly
-NORMS = ("l1", "l2", "linf")  # of the inputs' distance
 SHORTER = (1.0, 2.0**-4, 2.0**-8, 2.0**-16, 2.0**-24)  # steps tried for a counterexample
 
 
@@ -149,7 +149,7 @@ def _settle(
             settled[:, k, wanted] = False
             continue
         done += 1
-        cell = cell_of(network, domain, part.patterns[place], part.witnesses[place])
+        cell = half_spaces_of(network, domain, part.patterns[place], part.witnesses[place])
         slopes, _ = exact_map(cell, np.eye(network.outputs)[k])
         for j in np.flatnonzero(wanted).tolist():
             sense = RISING if slopes[j] < 0 else FALLING

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 
 from relu_shallow.errors import DataError, UsageError
 from relu_shallow.precision import RULE_CHANGE
-from relu_shallow.questions.halfspaces import Cell, needed_rows
-from relu_shallow.questions.listed import all_listed, cells, listed, region_counts
+from relu_shallow.questions.halfspaces import HalfSpaces, needed_rows
+from relu_shallow.questions.listed import all_listed, half_spaces_in, listed, region_counts
 from relu_shallow.questions.source import Converted
 from relu_shallow.questions.units import Units
 from relu_shallow.shallow.table import ShallowNetwork, as_points
@@ -86,7 +86,7 @@ def rules(
     if units.scale.shape != (network.inputs,):
         raise DataError(f"units for {len(units.scale)} features were given for a network of {network.inputs} inputs")
     share = np.full(len(number), np.nan) if counts is None else counts[number] / max(counts.sum(), 1)
-    places = zip(number.tolist(), cells(converted, found), found.radii.tolist(), share.tolist(), strict=True)
+    places = zip(number.tolist(), half_spaces_in(converted, found), found.radii.tolist(), share.tolist(), strict=True)
     return tuple(_rule(place, cell, radius, part, units) for place, cell, radius, part in places)
 
 
@@ -96,7 +96,7 @@ def _radii(converted: Converted) -> Float[np.ndarray, " regions"]:
     return np.concatenate([part.radii for part in all_listed(converted)])
 
 
-def _rule(number: int, cell: Cell, radius: float, share: float, units: Units) -> Rule:
+def _rule(number: int, cell: HalfSpaces, radius: float, share: float, units: Units) -> Rule:
     """The rule of a cell: x = (x_user - offset) / scale put into its rows and its map."""
     keep = needed_rows(cell)
     A, b = -cell.A[keep] / units.scale, cell.b[keep].copy()

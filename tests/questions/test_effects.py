@@ -54,7 +54,7 @@ def random_network(seed, leaky):
     return Network(tuple(Affine(W, b) for W, b in layers), gates)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10_000), leaky=st.booleans())
 def test_curves_agree_with_a_dense_grid(seed, leaky):
     network = random_network(seed, leaky)

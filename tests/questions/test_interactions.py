@@ -77,7 +77,7 @@ def test_weights_that_lead_nowhere_join_nothing():
     assert interactions(network, domain=Box(-1.0, 1.0)).pairs["never"] == [("x0", "x1")]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_what_is_proved_has_no_second_difference(seed):
     """Random networks with most weights zero, over a box and over its regions."""
