@@ -30,7 +30,7 @@ def command(shallow_or_model: str, domain: str | None, as_json: bool, **options:
     """
     from relu_shallow.cli.opening import domain_over, open_any
     from relu_shallow.cli.output import print_aligned, print_json
-    from relu_shallow.questions.interaction import interactions
+    from relu_shallow.questions.interactions import interactions
 
     source = open_any(shallow_or_model, taken_out(options, MODEL_OPTIONS))
     source, asked = domain_over(domain, source, options)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.precision import LP_OPTIONS, PENALTIES, UNIT, climb_limits
+from relu_shallow.precision import LP_OPTIONS, PENALTIES, RESIDUAL, climb_limits
 from relu_shallow.questions.distance import Norm
 
 SMALL = 64  # inputs; up to here the compiled simplex, whose basis is dense, is faster than HiGHS (measured)
@@ -64,7 +64,7 @@ def _least_square(low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarra
     except RuntimeError:  # too many steps
         return None
     rest = E @ y - np.append(np.zeros(n), 1.0)
-    if -rest[-1] <= np.sqrt(UNIT) or not np.isfinite(rest).all():  # y proves that there is none
+    if -rest[-1] <= RESIDUAL or not np.isfinite(rest).all():  # y proves that there is none
         return Solution(np.clip(0.0, low, high), y[: len(h)], np.zeros(n), 1.0)
     u = np.clip(rest[:-1] / -rest[-1], low, high)
     length = float(np.linalg.norm(u))

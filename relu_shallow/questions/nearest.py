@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from relu_shallow.errors import UsageError
 from relu_shallow.network import Network
-from relu_shallow.precision import FARTHEST, NEAREST, TINY, UNIT
+from relu_shallow.precision import FARTHEST, GRAIN, NEAREST, TINY
 from relu_shallow.questions.approach import Found, approached, made_sure
 from relu_shallow.questions.distance import NORMS, Norm, distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
@@ -102,7 +102,7 @@ class _Search:
 
 def settled(question: Question, upper: float) -> float:
     """The lower bound that makes an upper bound exact: less by NEAREST and the rounding of the numbers themselves."""
-    grain = 2.0**10 * UNIT * float(np.abs(question.weights * question.x).max(initial=0.0))
+    grain = GRAIN * float(np.abs(question.weights * question.x).max(initial=0.0))
     return max(upper * (1 - NEAREST) - grain, 0.0)
 
 

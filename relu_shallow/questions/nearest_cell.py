@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from relu_shallow.network import Network, preactivations
-from relu_shallow.precision import LP_TOLERANCE, PENALTIES, ROOM, SURPLUS, TINY, UNIT, gamma
+from relu_shallow.precision import LP_TOLERANCE, NOT_WHOLE, PENALTIES, ROOM, SURPLUS, TINY, UNIT, gamma
 from relu_shallow.questions.distance import Norm, proved_distance
 from relu_shallow.questions.goal import Goal
 from relu_shallow.questions.least_norm import least_norm
@@ -237,7 +237,7 @@ def _choose(
     """
     whole = question.space.whole
     away = np.where(whole, np.abs(z - np.rint(z)), 0.0)
-    if away.max(initial=0.0) > np.sqrt(UNIT):
+    if away.max(initial=0.0) > NOT_WHOLE:
         return "whole", int(np.argmax(away))
     network = question.network
     Z = preactivations(network, z[None])
