@@ -28,6 +28,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from relu_shallow.checks.counting import free_inputs
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Matrix, Network, evaluate
@@ -77,7 +78,7 @@ def interactions(source: Source, *, domain: Domain | None = None) -> Interaction
     chosen = fit(given if regions is None else regions.domain, network.inputs)
     if isinstance(chosen, Polytope):
         raise DomainError("on a polytope, which is no product of intervals, this question has no meaning; give a box")
-    free = chosen.hi > chosen.lo if isinstance(chosen, Box) else np.ones(network.inputs, dtype=bool)
+    free = free_inputs(chosen, network.inputs)
     certain = regions is not None and regions.completeness.complete and regions.completeness.level == "certified"
     signs = _signs_of_regions(regions) if regions is not None and certain else _signs(network, chosen)
     may = carried_together(network, signs, free)

@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from relu_shallow.checks.counting import free_inputs
 from relu_shallow.checks.exact import affine_step, integers, over_one_denominator, rational
 from relu_shallow.checks.maps import chunks, maps_of
 from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
@@ -28,6 +29,7 @@ from relu_shallow.questions.listed import Listed, all_listed
 from relu_shallow.questions.slopes import slopes_over_box
 from relu_shallow.questions.source import Converted, Source, network_of
 
+Steepest = dict[tuple[int, int, int], tuple[np.ndarray, float]]  # (sense, output, feature): a point, room about it
 Status = Literal["proved", "refuted", "undecided"]
 RISING, FALLING = 0, 1
 EXACT = 2000  # slopes within rounding of zero that are settled exactly
@@ -76,13 +78,13 @@ def monotone(source: Source, *, domain: Domain | None = None, time_limit: float 
 def _from_regions(converted: Converted) -> Monotone:
     network, known = converted.network, converted.completeness
     domain = fit(converted.domain, network.inputs)
-    free = domain.hi > domain.lo if isinstance(domain, Box) else np.ones(network.inputs, dtype=bool)
+    free = free_inputs(domain, network.inputs)
     shape = (network.outputs, network.inputs)
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     lipschitz = np.zeros((network.outputs, len(NORMS)))
     violated = np.zeros((2, *shape), dtype=bool)
     score = np.full((2, *shape), -1.0)  # radii of regions too small for floats are zero
-    best: dict[tuple[int, int, int], tuple[np.ndarray, float]] = {}
+    best: Steepest = {}
     doubts: list[tuple[Listed, int, int, np.ndarray]] = []
     for part in _pieces(converted):
         maps = maps_of(network, part.patterns)
@@ -104,13 +106,7 @@ def _from_regions(converted: Converted) -> Monotone:
     certain = known.complete and known.level == "certified"
     status = np.where(violated, "refuted", np.where(settled & certain, "proved", "undecided"))
     status[:, :, ~free] = "proved"
-    pairs = np.full((2, *shape, 2, network.inputs), np.nan)
-    for (sense, k, j), (witness, radius) in best.items():
-        found = counterexample(network, domain, witness, radius, sense, k, j)
-        if found is None:
-            status[sense, k, j] = "undecided"
-        else:
-            pairs[sense, k, j] = found
+    pairs = _refuting_pairs(network, domain, best, status)
     if not certain:
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
         lipschitz = np.full_like(lipschitz, np.inf)
@@ -134,7 +130,7 @@ def _norms(size: Float[np.ndarray, "outputs regions inputs"]) -> Float[np.ndarra
 def _settle(
     converted: Converted, doubts: list[tuple[Listed, int, int, np.ndarray]],
     violated: Bool[np.ndarray, "2 k j"],
-    best: dict[tuple[int, int, int], tuple[np.ndarray, float]],
+    best: Steepest,
 ) -> Bool[np.ndarray, "2 k j"]:  # fmt: skip
     """Which (sense, output, feature) have no doubtful slope left; exact slopes of the wrong sign are violations."""
     network = converted.network
@@ -160,6 +156,19 @@ def _settle(
 
 
 # --- counterexamples --------------------------------------------------------------------------------------------
+
+
+def _refuting_pairs(
+    network: Network, domain: Domain, best: Steepest, status: np.ndarray
+) -> Float[np.ndarray, "senses outputs inputs two inputs"]:
+    """Counterexamples near the points given, NaN where there is none; the status there is set by whether there is."""
+    pairs = np.full((*status.shape, 2, network.inputs), np.nan)
+    for place, (point, reach) in best.items():
+        found = counterexample(network, domain, point, reach, *place)
+        status[place] = "undecided" if found is None else "refuted"
+        if found is not None:
+            pairs[place] = found
+    return pairs
 
 
 def counterexample(
@@ -218,14 +227,11 @@ def _from_network(network: Network, box: Box, time_limit: float) -> Monotone:
     free = box.hi > box.lo
     low, high = found.lower * free, found.upper * free
     status = np.where(np.stack([low >= 0, high <= 0]), "proved", "undecided").astype("<U9")
-    pairs = np.full((2, *low.shape, 2, network.inputs), np.nan)
+    best: Steepest = {}
     for sense, k, j in np.argwhere(status == "undecided").tolist():
         point = found.steepest[sense, k, j]
         if np.isfinite(point).all():
-            reach = min(point[j] - box.lo[j], box.hi[j] - point[j])
-            pair = counterexample(network, box, point, float(reach), sense, k, j) if reach > 0 else None
-            if pair is not None:
-                pairs[sense, k, j] = pair
-                status[sense, k, j] = "refuted"
+            best[sense, k, j] = point, float(min(point[j] - box.lo[j], box.hi[j] - point[j]))
+    pairs = _refuting_pairs(network, box, best, status)
     lipschitz = _norms(np.maximum(np.abs(low), np.abs(high))[:, None])[:, 0]
     return Monotone(network.feature_names, network.output_names, status, pairs, np.stack([low, high]), lipschitz, False)
