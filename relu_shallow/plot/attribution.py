@@ -103,7 +103,7 @@ def waterfall(attribution: Attribution, row: int, output: int = 0, most: int = S
     ends = base + np.cumsum([0.0, *steps])
     axis = axis_over(np.append(ends, [base, end]))
     lanes = [Lane("mean prediction", "", (Mark("still", _pin(axis, base)),), number(base))]
-    names = [(short(columns.names[i], NAME), _said(columns.data[row, i])) for i in shown.tolist()]
+    names = [(short(columns.names[i], NAME), held(attribution, columns, row, i)) for i in shown.tolist()]
     names += [(f"{len(rest)} others, summed", "")] * bool(len(rest))
     known = _spread(columns, status, row, output, np.append(shown, rest[:1]))
     for place, ((name, detail), step, (start, stop)) in enumerate(zip(names, steps, pairwise(ends), strict=True)):
@@ -122,7 +122,7 @@ def _step(
     text = signed(step)
     if np.isfinite([low, high]).all():
         marks.append(Mark("whisker", whisker(axis, low, high)))
-        text += f" ({number(low - start)} to {number(high - start)})"
+        text += f" ({brief(low - start)} to {brief(high - start)})"
     return Lane(name, detail, tuple(marks), text)
 
 
@@ -142,8 +142,20 @@ def _pin(axis: Axis, value: float) -> str:
     return upright(axis, value).replace(f"V{SIDE}", f"M{axis.percent(value) * SIDE / 100:g} 150V850")
 
 
-def _said(value: object) -> str:
-    return number(float(value)) if isinstance(value, (int, float, np.number)) else short(str(value), NAME)
+def held(attribution: Attribution, columns: Columns, row: int, column: int) -> str:
+    """What a row has in a column: a number, for a one-hot group the member that is 1, for other groups nothing."""
+    value = columns.data[row, column]
+    members = attribution.groups.get(columns.names[column])
+    if members is None:
+        return number(float(value))
+    values = attribution.X[row, list(members)]
+    one_hot = values.sum() == 1 and ((values == 0) | (values == 1)).all()
+    return short(str(value), NAME) if one_hot else ""
+
+
+def brief(value: float) -> str:
+    """A number in three digits, for the end of an interval."""
+    return f"{value:.3g}".replace("-", MINUS)
 
 
 def signed(value: float) -> str:

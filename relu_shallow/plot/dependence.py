@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from relu_shallow.plot.attribution import NAME
+from relu_shallow.plot.attribution import NAME, brief
 from relu_shallow.plot.fluid import SIDE, Axis, Lane, Lanes, Mark, axis_over, curve, dots, upright
-from relu_shallow.plot.lettering import MINUS, short
+from relu_shallow.plot.lettering import short
 from relu_shallow.questions.effects import Effects
 
 COLUMNS = 200  # across the chart: kinks, and values of the data, of one column are drawn as one
@@ -109,5 +109,5 @@ def parallel(
         ]
         marks += [Mark(f"at m{m % LOOKS}", f"M{b:.1f} {SIDE // 2}h0") for m, b in enumerate(x[:, j].tolist())]
         low, high = float(slopes[:, j].min()), float(slopes[:, j].max())
-        lanes.append(Lane(short(name, NAME), "", tuple(marks), f"{low:.3g} to {high:.3g}".replace("-", MINUS)))
+        lanes.append(Lane(short(name, NAME), "", tuple(marks), f"{brief(low)} to {brief(high)}"))
     return Lanes(tuple(lanes), axis, upright(axis, 0.0))

@@ -10,7 +10,7 @@ import numpy as np
 from relu_shallow.errors import DataError
 from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE, EXACT, Attribution, Columns, columns_of
 from relu_shallow.network import Network
-from relu_shallow.plot.attribution import NAME, signed, waterfall
+from relu_shallow.plot.attribution import NAME, held, signed, waterfall
 from relu_shallow.plot.lettering import MINUS, number, short
 from relu_shallow.report.answers import Answers, Goal, Near
 
@@ -148,7 +148,6 @@ def _short_row(attribution: Attribution, columns: Columns, row: int) -> dict[str
     k = int(np.abs(attribution.prediction[row] - attribution.base_value).argmax())
     phi = columns.phi[row, k]
     order = np.argsort(-np.abs(phi), kind="stable")[:MOVERS].tolist()
-    values = columns.data[row, order].tolist()
     return {
         "row": row,
         "output": short(attribution.output_names[k], NAME),
@@ -158,8 +157,6 @@ def _short_row(attribution: Attribution, columns: Columns, row: int) -> dict[str
         "gap": float(np.abs(attribution.gap[row]).max()),
         "distance": float(attribution.distance[row]),
         "movers": [
-            (short(columns.names[i], NAME), number(v) if isinstance(v, int | float) else short(str(v), NAME),
-             signed(float(phi[i])))
-            for i, v in zip(order, values, strict=True)
+            (short(columns.names[i], NAME), held(attribution, columns, row, i), signed(float(phi[i]))) for i in order
         ],
     }  # fmt: skip

@@ -146,6 +146,8 @@ def test_groups_are_drawn_as_one_line_named_by_the_member_that_holds():
     assert {lane.name for lane in bars(found).lanes} == {"job", "age"}
     assert {lane.name for lane in beeswarm(found).lanes} == {"job", "age"}
     assert next(lane.detail for lane in waterfall(found, 1).lanes if lane.name == "job") == "job_b"
+    mixed = explain_rows(network, X, method="exact", groups="two=job_a,age")
+    assert next(lane.detail for lane in waterfall(mixed, 1).lanes if lane.name == "two") == ""
 
 
 def test_labels_hold_the_whole_name_in_short_lines():

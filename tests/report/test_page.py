@@ -12,7 +12,7 @@ from relu_shallow.domain import Box
 from relu_shallow.errors import DataError, OutputError
 from relu_shallow.explanation import explain_rows
 from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE
-from relu_shallow.plot.attribution import signed
+from relu_shallow.plot.attribution import brief, signed
 from relu_shallow.plot.lettering import number
 from relu_shallow.questions.rules import rule_lines, rules
 from relu_shallow.regions.search import enumerate_regions
@@ -202,7 +202,7 @@ def test_bounds_and_errors_of_a_row_stand_beside_its_values(attribution, network
         k = int(np.abs(found.prediction[3] - found.base_value).argmax())
         reach = (0.125, 0.25) if status == BOUNDS else (1.96 * 0.0625,) * 2
         for phi in found.phi[3, k]:
-            assert f"{signed(phi)} ({number(phi - reach[0])} to {number(phi + reach[1])})" in reader.words
+            assert f"{signed(phi)} ({brief(phi - reach[0])} to {brief(phi + reach[1])})" in reader.words
         assert sum("whisker" in a.get("class", "") for a in reader.all("path")) == len(NAMES)
 
 
