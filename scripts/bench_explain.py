@@ -43,11 +43,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rows, one round")
     parser.add_argument("--runs", type=int, default=ROUNDS, metavar="K", help=f"rounds; by default {ROUNDS}")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write the page there too")
+    parser.add_argument("--beside", default="", metavar="WORDS", help="what else ran on the machine, for the page")
     given = parser.parse_args()
     parts = given.part or list(PARTS)
     words = ["python scripts/bench_explain.py", *(f"--part {part}" for part in given.part or ()),
              *(["--quick"] if given.quick else [])]  # fmt: skip
-    sections = ["# Explanations, measured", surroundings(" ".join(words), Settings((), given.runs, 0.0, ""))]
+    around = surroundings(" ".join(words), Settings((), given.runs, 0.0, ""))
+    sections = ["# Explanations, measured", around + (f"\n- Beside it: {given.beside}" if given.beside else "")]
     sections += [PARTS[part](given.quick, given.runs, say) for part in parts]
     text = "\n\n".join(sections) + "\n"
     print(text)

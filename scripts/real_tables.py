@@ -44,6 +44,7 @@ from relu_shallow.network import Network  # noqa: E402
 HIDDEN = (16, 16)
 ROWS, SAMPLE, POINTS = 50, 200, 50
 EPOCHS, BATCH, RATE = 60, 128, 3e-3
+ROUNDING = 1e-9  # of the values' size: differences below it are shown as none
 LIMIT = 10.0  # seconds for the method bounds
 MOST_LISTED = 12  # features up to which shap's ExactExplainer is run, and every pair is enumerated
 SHRUNK_ROWS = 10  # explained against the whole sample where there are more features than that
@@ -234,6 +235,8 @@ def off(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def percent(part: float) -> str:
+    if part < ROUNDING:
+        return "0 %"
     return f"{100 * part:.3g} %" if part >= 1 else f"{100 * part:.2g} %"
 
 
@@ -278,7 +281,7 @@ def section(case: Case, say: Callable[[str], None]) -> str:
         gap = f"{np.abs(answer.phi.sum(axis=1) - gained).max() / np.abs(gained).max():.0e}" if known else "-"
         errors = off(case.columns(answer.phi), exact) if known else None
         shown = (percent(np.median(errors)), percent(errors.max())) if errors is not None else ("-", "-")
-        if errors is not None and errors.max() < 1e-9:  # rounding
+        if errors is not None and errors.max() < ROUNDING:
             shown = ("0", f"{errors.max():.0e}" if errors.max() else "0")
         took = seconds(answer.took) if np.isfinite(answer.took) else "-"
         lines.append(f"| {title} | {answer.status} | {took} | {gap} | {shown[0]} | {shown[1]} | {answer.note} |")
@@ -343,7 +346,7 @@ output before the sigmoid.
   its median and its largest over the rows. Integrated gradients answer another question, so theirs is no error.
 - The background is a sample of 200 training rows, shrunk to weighted k-means centres. shap's Exact, Deep and Gradient
   explainers know no weights and get each centre as often as it weighs, which is the same; Kernel gets the weights.
-  They run with their defaults. `bounds` has 10 seconds in all.
+  They run with their defaults. `bounds` has 10 seconds of wall time in all, of which other programs may take a part.
 - On the census table every word of a category is a column; values are summed by category before they are compared."""
 WEIGHTS = """\
 How far the exact values are from those against all rows of the sample, when it is shrunk to k-means centres: with the
@@ -370,7 +373,7 @@ def main() -> None:
         cases = [case_of(name, given.rows, given.epochs) for name in given.table or TABLES]
     except MissingData as error:
         parser.error(str(error))
-    warm(cases[0])
+    warm(min(cases, key=lambda case: case.X.shape[1]))  # the one for which most explainers run
     around = surroundings("python scripts/real_tables.py", Settings((), 1, 0.0, ""))
     parts = [INTRODUCTION, around + (f"\n- Beside it: {given.beside}" if given.beside else "")]
     for case in cases:

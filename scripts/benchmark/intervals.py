@@ -94,8 +94,9 @@ def _table(case: Case, times: tuple[float, ...], say: Callable[[str], None]) -> 
              "| --- " * (2 + len(times)) + "|"]  # fmt: skip
     for name in widths:
         settled = statistics.median(done[name])
-        lines.append(f"| {name} | {seconds(settled) if np.isfinite(settled) else '-'} | "
-                     + " | ".join(_width(statistics.median(at)) for at in zip(*widths[name], strict=True)) + " |")  # fmt: skip
+        shown = [_width(statistics.median(at)) for at in zip(*widths[name], strict=True)]
+        after = seconds(settled) if np.isfinite(settled) else "-"
+        lines.append(f"| {name} | {after} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 

@@ -50,8 +50,8 @@ def enclosures(network: Network, x: np.ndarray, B: np.ndarray, bounds: int, time
     shape = (len(times), len(x))
     lo, hi, used = np.zeros(shape), np.zeros(shape), np.zeros(len(times))
     splits, settled = np.zeros(len(times), np.int64), np.zeros(len(times), bool)
+    _search(*nets, bounds, state, axis, numbers, heap, sums, counts, 0)  # also compiles
     begin = time.process_time()
-    _search(*nets, bounds, state, axis, numbers, heap, sums, counts, 0)
     for k, limit in enumerate(times):
         while time.process_time() - begin < limit and counts[1] and counts[0] + 2 <= NODES:
             _search(*nets, bounds, state, axis, numbers, heap, sums, counts, SPLITS)
@@ -62,7 +62,7 @@ def enclosures(network: Network, x: np.ndarray, B: np.ndarray, bounds: int, time
 
 
 def _as_masks(network: Network, x: np.ndarray, B: np.ndarray) -> tuple[Any, ...]:
-    """The networks of the masks, one for each background row: first slopes and constants, W and b of the rest, widths."""
+    """The networks of the masks, one for each background row: first slopes, constants, the rest's W and b, widths."""
     first, *rest = network.affine
     W = dense(first.W)
     slopes = np.stack([W * (x - y) for y in B])
