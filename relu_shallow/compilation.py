@@ -60,14 +60,19 @@ def ensure_nearest_compiled(announce: Callable[[str], None]) -> None:
 SMALL = 12  # inputs up to which values are exact without a doubt, so that nothing else need be compiled
 
 
-def ensure_explanation_compiled(method: str, inputs: int, announce: Callable[[str], None]) -> None:
+def ensure_explanation_compiled(
+    method: str, inputs: int, time_limit: float | None, announce: Callable[[str], None]
+) -> None:
     """Compiles what a method of explanation runs, or loads it from its cache; `announce` is told of a compilation.
 
-    The default method is compiled for what it may fall back to as well, where there are more than a few inputs.
+    The default method is compiled for what it may fall back to as well, where there are more than a few inputs or the
+    time is limited.
     """
     from relu_shallow.explanation import explain_rows
 
-    methods = (method,) if method != "auto" else ("exact", "bounds", "estimate") if inputs > SMALL else ("exact",)
+    methods: tuple[str, ...] = (method,)
+    if method == "auto":
+        methods = ("exact", "bounds", "estimate") if inputs > SMALL or time_limit is not None else ("exact",)
     with _told(announce, "compiling the explanation for this machine, once; this takes about 20 s"):
         one = np.ones((1, 1))
         network = from_layers([(one, np.zeros(1)), (one, -np.ones(1)), (one, np.zeros(1))])

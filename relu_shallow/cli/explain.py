@@ -81,7 +81,7 @@ def command(
     source = named_by(open_any(shallow_or_model, reading), table)
     network = network_of(source)
     say_how_matched(table, network.feature_names)
-    ensure_explanation_compiled(method, network.inputs, say)
+    ensure_explanation_compiled(method, network.inputs, time_limit, say)
     with progress_of("row", EXPLAIN_ADVICE) as progress:
         attribution = explain_rows(
             source, table, background=absent, method=method, output=output, time_limit=time_limit,

@@ -99,6 +99,8 @@ def _print(found: Extremes, features: tuple[str, ...]) -> None:
         if extreme.status == "unbounded":
             lines.append((name, f"unbounded: changes by {extreme.value:.6g} for each step along ({place}), in the end"))
             continue
-        told = "proved" if extreme.status == "exact" else f"not settled; nothing is {beyond} {extreme.bound:.9g}"
+        told = "proved" if extreme.status == "exact" else "not settled"
+        if f"{extreme.bound:.9g}" != f"{extreme.value:.9g}":
+            told += f"; nothing is {beyond} {extreme.bound:.9g}"
         lines += [(name, f"{extreme.value:.9g} ({told})"), ("  at", place)]
     print_aligned([*lines, ("this took", f"{found.seconds:.2f} s")])

@@ -104,7 +104,7 @@ def command(
     network = network_of(source)
     say_how_matched(table, network.feature_names)
     _check_early(rows, len(table.values), wishes.fixed, network.feature_names)
-    ensure_explanation_compiled(asked["method"], network.inputs, say)
+    ensure_explanation_compiled(asked["method"], network.inputs, asked["time_limit"], say)
     with progress_of("row", EXPLAIN_ADVICE) as progress:
         asked["groups"] = asked["groups"] or None
         attribution = explain_rows(source, table, background=absent, progress=progress, **asked)
