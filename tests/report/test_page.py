@@ -202,6 +202,8 @@ def test_bounds_and_errors_of_a_row_stand_beside_its_values(attribution, network
         k = int(np.abs(found.prediction[3] - found.base_value).argmax())
         reach = (0.125, 0.25) if status == BOUNDS else (1.96 * 0.0625,) * 2
         for phi in found.phi[3, k]:
+            known = (phi - 0.125, phi + 0.25) if status == BOUNDS else (0.0625,)
+            assert " ".join(number(value) for value in (phi, *known)) in reader.words
             assert f"{signed(phi)} ({brief(phi - reach[0])} to {brief(phi + reach[1])})" in reader.words
         assert sum("whisker" in a.get("class", "") for a in reader.all("path")) == len(NAMES)
 
