@@ -20,6 +20,8 @@ from numba import njit
 
 from relu_shallow.lp.kernel import JIT, LEAN
 
+TIGHT_PAYS = 1.5  # relaxations of a whole cube pay where to enumerate it costs as many times more (measured)
+
 
 @njit(**LEAN)
 def put_in(j, constant, A, c, M, low, high, alive, upper, coefficient, rows, r):
@@ -66,14 +68,17 @@ def _interval(j, A, c, M, high, alive):
 
 
 @njit(**LEAN)
-def settle(j, A, c, M, low, high, alive, coefficient, rows_low, rows_high):
-    """Tightens low[j] and high[j] over the cube; rows_low[j], rows_high[j] get the slopes of the affine bounds."""
+def settle(j, A, c, M, low, high, alive, tight, coefficient, rows_low, rows_high):
+    """Tightens low[j] and high[j] over the cube; rows_low[j], rows_high[j] get the slopes of the affine bounds.
+
+    Relaxations are put in backwards only where `tight` is set; elsewhere intervals must do.
+    """
     m = A.shape[1]
     below, above = _interval(j, A, c, M, high, alive)
     low[j], high[j] = max(low[j], below), min(high[j], above)
     for i in range(m):
         rows_low[j, i] = rows_high[j, i] = A[j, i]
-    if low[j] >= 0.0 or high[j] <= 0.0:
+    if not tight or low[j] >= 0.0 or high[j] <= 0.0:
         return
     fed = False
     for k in range(j):
@@ -116,7 +121,7 @@ def substitute(k, A, c, M, V, alive, slopes, constant):
 
 
 @njit(**LEAN)
-def reduce(A, c, M, V, low, high, alive, slopes, constant, coefficient, rows_low, rows_high):
+def reduce(A, c, M, V, low, high, alive, tight, slopes, constant, coefficient, rows_low, rows_high):
     """Settles every neuron that is stable over the cube, and drops those that nothing reads any more.
 
     V says how many neurons there are; the other arrays may have room for more. `slopes` (K, m) and `constant` (K,) get
@@ -126,7 +131,7 @@ def reduce(A, c, M, V, low, high, alive, slopes, constant, coefficient, rows_low
     for j in range(n):
         alive[j] = True
     for j in range(n):
-        settle(j, A, c, M, low, high, alive, coefficient, rows_low, rows_high)
+        settle(j, A, c, M, low, high, alive, tight, coefficient, rows_low, rows_high)
         if low[j] >= 0.0:
             substitute(j, A, c, M, V, alive, slopes, constant)
         if low[j] >= 0.0 or high[j] <= 0.0:
@@ -214,6 +219,14 @@ def costs(M, K, m):
 
 
 @njit(**LEAN)
+def tight_pays(layers, K, m):
+    """Whether relaxations cost less than to enumerate the cube of m features, with what they settle of it."""
+    weights, n = layers.WT.size * 1.0, layers.lo.size
+    listing = (weights + 2.0 * n + K * (n + 2.0)) * 2.0**m
+    return listing > TIGHT_PAYS * 32.0 * (n * (m + n) + weights * (m + 0.5 * n))
+
+
+@njit(**LEAN)
 def feature_to_split(low, high, rows_low, rows_high):
     """The feature whose two halves settle most neurons; between equals, the one that moves their bounds most."""
     n, m = rows_low.shape
@@ -279,7 +292,7 @@ def differing(x, y, F):
 
 
 @njit(**JIT)
-def whole_cube(x, y, start, layers, F):
+def whole_cube(x, y, start, layers, tight, F):
     """The game of a pair, from layer to layer, so that only unstable neurons take part.
 
     `F` holds the features that differ, `start` is the first layer at y. Returned are (A, c, M, V, low, high), with room
@@ -309,7 +322,7 @@ def whole_cube(x, y, start, layers, F):
                     A[n, i] = a[j, i]
                 for k in range(before):
                     M[n, k] = g[j, k]
-                settle(n, A, c, M, low, high, alive, coefficient, rows_low, rows_high)
+                settle(n, A, c, M, low, high, alive, tight, coefficient, rows_low, rows_high)
                 if low[n] >= 0.0:
                     slope = hi[here + j]
                 elif high[n] > 0.0:

@@ -24,6 +24,7 @@ from relu_shallow.explanation.cube import (
     piece,
     put_in,
     reduce,
+    tight_pays,
     whole_cube,
 )
 from relu_shallow.explanation.shares import HALVES, add_affine, add_enumerated, add_neuron
@@ -135,11 +136,11 @@ def enclose(x, y, start, node, state, split, ends, layers, beta, work):
     here, there, z = np.empty(inputs), np.empty(inputs), np.empty(start.size)
     p, q = sub_cube(x, y, state, node, layers.W, start, here, there, z, path)
     F = features[: differing(here, there, features)]
-    A, c, M, V, low, high, slopes, constant, n = whole_cube(here, there, z, layers, F)
+    A, c, M, V, low, high, slopes, constant, n = whole_cube(here, there, z, layers, tight_pays(layers, K, F.size), F)
     m = F.size
     coefficient, alive, part = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.int64)
     rows_low, rows_high, exact = np.empty((n, m)), np.empty((n, m)), np.zeros((K, inputs))
-    reduce(A, c, M, V, low, high, alive, slopes, constant, coefficient, rows_low, rows_high)
+    reduce(A, c, M, V, low, high, alive, True, slopes, constant, coefficient, rows_low, rows_high)
     add_affine(constant, slopes, F, path, p, q, beta, exact)
     split[node], widest, total = -1, -1.0, 0.0
     for o in range(K):

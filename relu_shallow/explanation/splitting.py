@@ -8,7 +8,17 @@ split by a feature, and both halves are games again.
 import numpy as np
 from numba import njit
 
-from relu_shallow.explanation.cube import costs, differing, feature_to_split, half, parts, piece, reduce, whole_cube
+from relu_shallow.explanation.cube import (
+    costs,
+    differing,
+    feature_to_split,
+    half,
+    parts,
+    piece,
+    reduce,
+    tight_pays,
+    whole_cube,
+)
 from relu_shallow.explanation.shares import HALVES, MOST_HALVED, add_affine, add_enumerated, add_neuron
 from relu_shallow.lp.kernel import JIT, LEAN, ONCE
 
@@ -31,16 +41,16 @@ def add_pair(x, y, start, layers, beta, features, phi, work):
     A game waits on a stack with the features that are in and out on the way to it (Numba cannot keep a function that
     calls itself in its cache).
     """
-    F = features[: differing(x, y, features)]
-    A, c, M, V, low, high, slopes, constant, _ = whole_cube(x, y, start, layers, F)
-    K = V.shape[0]
+    F, K = features[: differing(x, y, features)], phi.shape[0]
+    tight = tight_pays(layers, K, F.size)
+    A, c, M, V, low, high, slopes, constant, _ = whole_cube(x, y, start, layers, tight, F)
     stack = [(A, c, M, V, low, high, F, slopes, constant, np.empty(F.size, np.int64), 0, 0)]
     while len(stack) > 0 and not spent(16.0, work):
         A, c, M, V, low, high, F, slopes, constant, path, p, q = stack.pop()
         n, m = V.shape[1], F.size
         coefficient, rows_low, rows_high = np.empty(n), np.empty((n, m)), np.empty((n, m))
         alive, part = np.empty(n, np.bool_), np.empty(n, np.int64)
-        reduce(A, c, M, V, low, high, alive, slopes, constant, coefficient, rows_low, rows_high)
+        reduce(A, c, M, V, low, high, alive, tight, slopes, constant, coefficient, rows_low, rows_high)
         add_affine(constant, slopes, F, path, p, q, beta, phi)
         for number in range(parts(n, M, alive, part)):
             a, b, w, v, least, most, below, above, f = piece(
