@@ -14,10 +14,10 @@ that starts from the interior point. A wrong pivot can leave a row OPEN, never m
 """
 
 import numpy as np
-from numba import njit
 
 from relu_shallow.checks.lookup import is_listed
 from relu_shallow.checks.simplex import bound_on_box, bound_on_cone, minimise, start_dictionary
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
 from relu_shallow.precision import TINY
 

@@ -1,8 +1,8 @@
 """The compiled look-up of patterns: a hash table of the listed regions, compared byte by byte where hashes agree."""
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
 
 

@@ -5,8 +5,8 @@ Files are in the order of their first patterns, `firsts` and `lasts` (files, byt
 """
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
 
 

@@ -5,8 +5,8 @@ the search's: a wrong exchange can only make a bound too weak.
 """
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
 from relu_shallow.precision import UNIT
 

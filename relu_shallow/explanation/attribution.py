@@ -36,7 +36,8 @@ class Attribution:
 
     `phi` are the values, in the units of the output before the head; `prediction` that output, `base_value` its mean
     over the background, `gap` = sum(phi) - (prediction - base_value). `status` says what a row's values are: "exact",
-    proved or worked out to be the network's own interventional Shapley values; "bounds", the middle of intervals
+    proved or worked out to be the network's own interventional Shapley values (with the method "integrated", its
+    integrated gradients), up to rounding; "bounds", the middle of intervals
     `lo`..`hi` in which these are proved to lie; "estimate", a sample's mean with the standard errors `se`; "local", the
     local model's only. `alpha`, `beta` are the local model, `distance` the Euclidean distance to the nearest boundary
     of the row's region (infinity where there is none; faces of the domain do not count). `outputs` are the explained

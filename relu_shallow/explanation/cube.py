@@ -16,8 +16,8 @@ neuron count as stable whose z is no larger than that on the wrong side: values 
 """
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN
 
 TIGHT_PAYS = 1.5  # relaxations of a whole cube pay where to enumerate it costs as many times more (measured)

@@ -32,7 +32,7 @@ from relu_shallow.precision import shapley_error
 Progress = Callable[[int], None]
 T = TypeVar("T")
 
-REACH = 2e9  # units of work that are tried for one row: about a second of one core (measured)
+REACH = 5e9  # units of work that are tried for one row: two or three seconds of one core (measured)
 MOST_NUMBERS = 1 << 27  # weights of a network, and pairs of its neurons, that are laid out: 1 GB
 MOST_NODES, MOST_BYTES = 1 << 18, 1 << 28  # open sub-cubes of one row that are kept
 PAIRS = 16  # background rows that one thread takes at a time
@@ -205,6 +205,12 @@ def too_large(network: Network) -> bool:
     """Whether a network has too many weights, or pairs of neurons, to be laid out in full."""
     weights = sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine)
     return max(weights, network.neurons**2) > MOST_NUMBERS
+
+
+def first_look(network: Network, background: Background) -> float:
+    """The units of work, at most, that it takes to enclose every pair of a row once."""
+    neurons = network.neurons
+    return 2.0 * neurons * neurons * (network.inputs + neurons) * len(background.X)
 
 
 def _pairs(network: Network, background: Background, outputs: list[int]) -> Pairs:

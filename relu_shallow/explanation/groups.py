@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,14 +18,19 @@ from relu_shallow.errors import DataError
 Groups = dict[str, tuple[int, ...]]  # each group's name and the numbers of its features
 
 
-def groups_of(request: str | Sequence[str] | Mapping[str, str | Sequence[str]], names: Sequence[str]) -> Groups:
+def groups_of(
+    request: str | Sequence[str] | Mapping[str, str | Sequence[str | int]], names: Sequence[str]
+) -> Groups:
     """The groups of a request: "workclass=workclass_*", several of these, or a mapping from names to patterns.
 
     After the sign = stand feature names or patterns (`*`, `?`) with commas between them; a feature's own name goes
-    before a pattern. Raises DataError where a pattern fits no feature or a feature is in two groups.
+    before a pattern. A mapping may hold feature numbers too. Raises DataError where a pattern fits no feature or a
+    feature is in two groups.
     """
     if isinstance(request, Mapping):
-        wanted = {name: [rule] if isinstance(rule, str) else list(rule) for name, rule in request.items()}
+        wanted: dict[str, list[Any]] = {
+            name: [rule] if isinstance(rule, str) else list(rule) for name, rule in request.items()
+        }
     else:
         wanted = _parsed([request] if isinstance(request, str) else request)
     found: Groups = {}
@@ -78,8 +84,8 @@ def group_sums(
     return np.stack(columns, axis=2), tuple(titles)
 
 
-def _parsed(lines: Sequence[str]) -> dict[str, list[str]]:
-    wanted: dict[str, list[str]] = {}
+def _parsed(lines: Sequence[str]) -> dict[str, list[Any]]:
+    wanted: dict[str, list[Any]] = {}
     for line in lines:
         name, sign, rules = line.partition("=")
         patterns = [rule.strip() for rule in rules.split(",") if rule.strip()]
@@ -91,8 +97,10 @@ def _parsed(lines: Sequence[str]) -> dict[str, list[str]]:
     return wanted
 
 
-def _matching(group: str, rule: str, names: Sequence[str]) -> list[int]:
-    """The features of this very name, or those that the pattern fits."""
+def _matching(group: str, rule: str | int, names: Sequence[str]) -> list[int]:
+    """The feature of this number, those of this very name, or those that the pattern fits."""
+    if not isinstance(rule, str):
+        return [int(rule)]
     found = [i for i, name in enumerate(names) if name == rule]
     found = found or [i for i, name in enumerate(names) if fnmatchcase(name, rule)]
     if not found:

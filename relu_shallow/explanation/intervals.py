@@ -14,7 +14,6 @@ node is no more than which features are in and out:
 """
 
 import numpy as np
-from numba import njit
 
 from relu_shallow.explanation.cube import (
     costs,
@@ -28,6 +27,7 @@ from relu_shallow.explanation.cube import (
     whole_cube,
 )
 from relu_shallow.explanation.shares import HALVES, add_affine, add_enumerated, add_neuron
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN
 
 SOON_HALVED = 2 * HALVES  # a single neuron is summed by halves up to here: about a millisecond

@@ -112,7 +112,9 @@ def explain_rows(
     local, proved = _local(source, rows, chosen, outputs, asked, method)
     todo = np.arange(len(rows)) if method == "integrated" else np.flatnonzero(~proved)
     told = progress or (lambda _: None)
-    task = Task(network, rows[todo], chosen, outputs, asked, deadline, tolerance, seed, workers, told)
+    task = Task(
+        network, rows[todo], np.arange(len(todo)), chosen, outputs, asked, deadline, tolerance, seed, workers, told
+    )
     found = local
     for some, values in METHODS[method](task) if len(todo) else ():
         found = with_values(found, todo[some], values)

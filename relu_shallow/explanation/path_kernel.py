@@ -12,8 +12,8 @@ every pre-activation is affine in t. The arrays:
 """
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT
 
 

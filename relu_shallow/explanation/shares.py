@@ -20,8 +20,8 @@ so that a free feature on which v does not depend drops out, and powers of u giv
 """
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN
 
 # Sums may be taken in any order: their rounding is bounded by the number of terms.

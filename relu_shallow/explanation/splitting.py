@@ -6,7 +6,6 @@ split by a feature, and both halves are games again.
 """
 
 import numpy as np
-from numba import njit
 
 from relu_shallow.explanation.cube import (
     costs,
@@ -20,6 +19,7 @@ from relu_shallow.explanation.cube import (
     whole_cube,
 )
 from relu_shallow.explanation.shares import HALVES, MOST_HALVED, add_affine, add_enumerated, add_neuron
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN, ONCE
 
 SPLIT_PAYS = 8.0  # enumerate unless it costs more than this many times the bounds of a split (measured)

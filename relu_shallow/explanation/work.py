@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,22 +13,32 @@ from jaxtyping import Bool, Float, Int
 from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE, EXACT, Values, exactly
 from relu_shallow.explanation.background import Background
 from relu_shallow.explanation.estimate import Estimates, estimate_values
-from relu_shallow.explanation.exact import REACH, Intervals, Progress, enclosed_values, settled_values, too_large
+from relu_shallow.explanation.exact import (
+    REACH,
+    Intervals,
+    Progress,
+    enclosed_values,
+    first_look,
+    settled_values,
+    too_large,
+)
 from relu_shallow.explanation.groups import Groups
 from relu_shallow.explanation.path import integrated_gradients
 from relu_shallow.network import Network
 
 EXACT_SHARE = 0.6  # of a time limit may go into exact values before the rows left are bounded or estimated
-BOUNDS_SHARE = 0.4  # of what is left then
+ESTIMATE_SHARE = 0.6  # of what is left then
+TRIED = 8  # rows
 CONFIDENT = 1.96  # standard errors to either side of an estimate: 95 %
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Rows to explain, and how."""
+    """Rows to explain, and how; `rows` are their numbers."""
 
     network: Network
     X: Float[np.ndarray, "rows inputs"]
+    rows: Int[np.ndarray, " rows"]
     background: Background
     outputs: list[int]
     groups: Groups
@@ -98,33 +109,54 @@ def _local(task: Task) -> Settled:  # noqa: ARG001
 
 
 def _auto(task: Task) -> Settled:
-    """Exact values within reach; of the rows left an estimate, or bounds where these are narrower."""
+    """Exact values within reach; of the rows left an estimate, or bounds where these are narrower.
+
+    Exact values and bounds are tried on a few rows first, and on the others only where one of these came of it.
+    """
     left = np.arange(len(task.X))
-    if not too_large(task.network):
-        for rows, values in _exact(_until(task, EXACT_SHARE), REACH):
-            yield rows, values
-            left = np.setdiff1d(left, rows)
-    if not len(left):
+    for rows, values in _tried(_until(task, EXACT_SHARE), left, partial(_exact, units=REACH)):
+        yield rows, values
+        left = np.setdiff1d(left, rows)
+    wide = np.full(len(task.X), np.inf)
+    for rows, values in _estimate(_until(_part(task, left), ESTIMATE_SHARE)):
+        wide[left[rows]] = (2 * CONFIDENT * values.se).sum(axis=2).max(axis=1, initial=0.0)
+        yield left[rows], values
+    for rows, values in _tried(replace(task, progress=_silent), left, partial(_narrower, wide=wide)):
+        yield rows, values
+
+
+def _tried(task: Task, rows: Int[np.ndarray, " some"], method: Callable[[Task], Settled]) -> Settled:
+    """What a method makes of these rows of the task, as long as it makes something of the first few."""
+    if too_large(task.network):
         return
-    rest = replace(task, X=task.X[left], progress=_after(task.progress, len(task.X) - len(left)))
-    narrow = np.full((len(left), len(task.outputs)), np.inf)
-    if not too_large(task.network):
-        for rows, values in _bounds(replace(_until(rest, BOUNDS_SHARE), progress=_silent), REACH / 4):
-            yield left[rows], values
-            narrow[rows] = (values.hi - values.lo).sum(axis=2)
-    for rows, values in _estimate(rest):
-        better = (2 * CONFIDENT * values.se).sum(axis=2).max(axis=1) < narrow[rows].max(axis=1)
-        yield left[rows[better]], _only(values, better)
+    for some in (rows[:TRIED], rows[TRIED:]):
+        count = 0
+        for found, values in method(_part(task, some)) if len(some) else ():
+            count += len(found)
+            yield some[found], values
+        if not count:
+            return
+
+
+def _narrower(task: Task, wide: Float[np.ndarray, " all"]) -> Settled:
+    """Bounds of the rows that are narrower in them than in the estimate they have."""
+    if first_look(task.network, task.background) > REACH / 4:
+        return
+    for rows, values in _bounds(task, REACH / 4):
+        better = (values.hi - values.lo).sum(axis=2).max(axis=1, initial=0.0) < wide[task.rows[rows]]
+        yield rows[better], _only(values, better)
+
+
+def _part(task: Task, rows: Int[np.ndarray, " some"]) -> Task:
+    """The task for some of its rows."""
+    done = len(task.X) - len(rows)
+    return replace(task, X=task.X[rows], rows=task.rows[rows], progress=lambda more: task.progress(done + more))
 
 
 def _until(task: Task, share: float) -> Task:
     """The task with that share of its time."""
     now = time.monotonic()
     return replace(task, deadline=now + share * (task.deadline - now)) if np.isfinite(task.deadline) else task
-
-
-def _after(progress: Progress, done: int) -> Progress:
-    return lambda rows: progress(done + rows)
 
 
 def _silent(rows: int) -> None:

@@ -1,10 +1,10 @@
 """The compiled bounding boxes of regions: 2 d linear functions over each, from its witness, by the checks' simplex."""
 
 import numpy as np
-from numba import njit
 
 from relu_shallow.checks.facets import doubt_of, layer_rows, values_at
 from relu_shallow.checks.simplex import bound_on_box, minimise, start_dictionary
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT  # flags of the compiler, no code
 from relu_shallow.precision import RADIUS, TINY
 

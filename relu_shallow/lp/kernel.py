@@ -17,9 +17,10 @@ The primal simplex in this form keeps original rows, so its errors do not pile u
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
+
+from relu_shallow.lp.jit import njit
 
 
 def _can_cache() -> bool:

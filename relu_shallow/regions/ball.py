@@ -1,8 +1,8 @@
 """The compiled inscribed balls of regions of an unbounded domain, in input coordinates."""
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, ONCE, OPTIMAL, climb, refactor
 from relu_shallow.regions.kernel import COUNTERS
 from relu_shallow.regions.maps import update_maps

@@ -16,8 +16,8 @@ handed back for exact arithmetic; without certification it is taken as it looks,
 """
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN, OPTIMAL, REACHED, climb, refactor, refresh_slack, safe_maximum
 
 DONE, FULL, STOPPED, HALTED = 0, 1, 2, 3

@@ -1,7 +1,6 @@
 """Pre-activations as affine functions of the input, kept up to date along a sorted list of patterns: compiled."""
 
-from numba import njit
-
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT
 
 

@@ -1,8 +1,8 @@
 """The affine maps of a sorted list of patterns, in input coordinates: compiled, layers recomputed on change."""
 
 import numpy as np
-from numba import njit
 
+from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT
 from relu_shallow.regions.maps import update_maps
 

@@ -68,3 +68,9 @@ def test_columns_that_only_look_alike_are_no_group():
     assert one_hot_groups(X, ("a", "b", "c_1", "c_2", "d_1")) == {}
     assert one_hot_groups(np.array([[1.0, 0.0]] * 3), ("c_1", "c_2")) == {}  # never change
     assert one_hot_groups(np.zeros((0, 2)), ("c_1", "c_2")) == {}
+
+
+def test_a_mapping_may_name_features_by_number():
+    assert groups_of({"body": (0, 2), "rest": ["b"]}, ("a", "b", "c")) == {"body": (0, 2), "rest": (1,)}
+    with pytest.raises(DataError, match="holds feature 3: there are 3"):
+        groups_of({"body": [3]}, ("a", "b", "c"))
