@@ -52,12 +52,13 @@ class DataTable:
 
 
 def read_table(
-    path: str | os.PathLike[str], *, no_header: bool = False, columns: Sequence[str] = (), drop: Sequence[str] = ()
+    path: str | os.PathLike[str], *, no_header: bool = False, columns: Sequence[str] = (), drop: Sequence[str] = (),
+    spare: bool = False,
 ) -> DataTable:
     """The table of a CSV (comma, semicolon or tab), Parquet or .npy file, with columns chosen or dropped by name.
 
-    Raises DataError where the file is missing, damaged, or has no header (unless `no_header`), MissingExtra where
-    Parquet's package is not installed.
+    With `spare` the columns to drop need not be there. Raises DataError where the file is missing, damaged, or has no
+    header (unless `no_header`), MissingExtra where Parquet's package is not installed.
     """
     source = Path(path)
     if source.exists() and not (source.is_file() or source.is_dir()):  # a device or pipe may never end
@@ -73,7 +74,8 @@ def read_table(
         raise DataError(f"the data file {str(source)!r} cannot be read: {error}") from error
     if not len(table.values):
         raise DataError(f"{source.name} holds no rows of data")
-    _check_known(table, drop, "--drop")
+    if not spare:
+        _check_known(table, drop, "--drop")
     kept = _select(table, [i for i, name in enumerate(table.names) if name not in drop])
     _check_known(kept, columns, "--columns")
     twice = sorted(name for name, times in Counter(columns).items() if times > 1)

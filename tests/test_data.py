@@ -357,3 +357,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_table(path, ["a", "b"], [[1, 2], [3]])
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_columns_to_drop_need_not_be_there_where_they_are_spare(tmp_path):
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    assert read_table(tmp_path / "data.csv", drop=["b", "target"], spare=True).names == ("a",)
+    with pytest.raises(DataError, match="there is no column 'target'"):
+        read_table(tmp_path / "data.csv", drop=["target"])

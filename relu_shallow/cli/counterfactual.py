@@ -153,6 +153,8 @@ def _told(row: int, one: Counterfactual, feature_names: tuple[str, ...]) -> str:
     nearest = one.nearest
     if nearest.status == "none":
         return f"row {row}: proved that the domain and the rules leave no such point"
+    if nearest.upper == 0.0:
+        return f"row {row}: is as asked already (class {one.there}); nothing need change"
     if one.there < 0:
         return f"row {row}: none found in the time, and proved that none is nearer than {nearest.lower:.6g}"
     moved = [name for name, a, b in zip(feature_names, one.row, nearest.point, strict=True) if a != b]

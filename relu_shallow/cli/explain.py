@@ -77,7 +77,7 @@ def command(
     )
     reading = taken_out(options)
     table = read_table(data, **options)
-    absent = read_table(named_file, **options) if named_file else background
+    absent = read_table(named_file, **options, spare=True) if named_file else background
     source = named_by(open_any(shallow_or_model, reading), table)
     network = network_of(source)
     say_how_matched(table, network.feature_names)
@@ -97,12 +97,14 @@ def command(
             from relu_shallow.report.page import write_page
 
             write_page(attribution, source, page)
+    if background is None and len(attribution.background.X) == 1:
+        say("the background is the data itself, a single row, so all its values are 0; give another with --background")
     if not out:
         put_table(None, *attribution_table(attribution))
-    _report(attribution, perf_counter() - began, out, as_json)
+    _report(attribution, perf_counter() - began, {"output": out, "html": html, "interactions": interactions}, as_json)
 
 
-def _report(attribution: Attribution, seconds: float, out: str | None, as_json: bool) -> None:
+def _report(attribution: Attribution, seconds: float, written: dict[str, str | None], as_json: bool) -> None:
     from relu_shallow.cli.output import count, print_json, say
     from relu_shallow.explanation import max_additivity_gap, status_counts
 
@@ -114,7 +116,7 @@ def _report(attribution: Attribution, seconds: float, out: str | None, as_json: 
             "status": statuses,
             "max_additivity_gap": gap,
             "seconds": seconds,
-            "output": out,
+            **written,
         })  # fmt: skip
     else:
         kinds = ", ".join(f"{number:,} {status}" for status, number in statuses.items())

@@ -99,7 +99,7 @@ def command(
     asked = taken_out(options, ("method", "time_limit", "output", "groups"))
     wishes = _wishes(options)
     table = read_table(data, **options)
-    absent = read_table(named_file, **options) if named_file else background
+    absent = read_table(named_file, **options, spare=True) if named_file else background
     source = named_by(open_any(shallow_or_model, reading), table)
     network = network_of(source)
     say_how_matched(table, network.feature_names)

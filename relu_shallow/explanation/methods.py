@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +22,10 @@ from relu_shallow.explanation.interop import background_from, rows_of
 from relu_shallow.explanation.local import certified, local_values
 from relu_shallow.explanation.model import boundary_distance, local_model
 from relu_shallow.explanation.work import METHODS, Task
+from relu_shallow.naming import named_by
 from relu_shallow.network import Network
-from relu_shallow.shallow.store import ENDING
-from relu_shallow.shallow.stored import StoredNetwork, is_regions, open_converted
+from relu_shallow.shallow.opening import opened
+from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork, as_points, refuse_overflow, refuse_rows
 
 DEFAULT_BACKGROUND = "kmeans:100"
@@ -38,7 +38,7 @@ def explain(
     *,
     background: Any = None,
     method: str = "auto",
-    output: int | Sequence[int] | None = None,
+    output: int | str | Sequence[int | str] | None = None,
     time_limit: float | None = None,
     groups: Any = None,
     tolerance: float = TOLERANCE,
@@ -73,7 +73,7 @@ def explain_rows(
     *,
     background: Any = None,
     method: str = "auto",
-    output: int | Sequence[int] | None = None,
+    output: int | str | Sequence[int | str] | None = None,
     time_limit: float | None = None,
     groups: Any = None,
     tolerance: float = TOLERANCE,
@@ -103,7 +103,11 @@ def explain_rows(
         raise DataError(f"there is no method {method!r}; the methods are {', '.join(METHODS)}")
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     network = source if isinstance(source, Network) else source.network
-    X, background = rows_of(X), background_from(background, network.feature_names)
+    X = rows_of(X)
+    if isinstance(X, DataTable):
+        source = named_by(source, X)
+        network = source if isinstance(source, Network) else source.network
+    background = background_from(background, network.feature_names)
     rows = _rows(X, network)
     refuse_overflow(network, rows, "the data")
     chosen = _background(source, rows, _aligned(background, X, network))
@@ -156,23 +160,6 @@ def _local(
     return with_values(attribution, np.flatnonzero(proved), exactly(phi[proved], groups)), proved
 
 
-def opened(model: Any, trust: Sequence[str] = ()) -> ShallowNetwork | StoredNetwork | Network:
-    """The network behind a path, a folder of regions or a live model; a network is returned as it is."""
-    if isinstance(model, ShallowNetwork | StoredNetwork | Network):
-        return model
-    if isinstance(model, str | os.PathLike):
-        if is_regions(model) or os.fspath(model).endswith(ENDING):
-            return open_converted(model)
-    else:
-        from relu_shallow.regions.folder import RegionsFolder
-
-        if isinstance(model, RegionsFolder):
-            return StoredNetwork(model.network, model)
-    from relu_shallow.load import load_network
-
-    return load_network(model, trust=trust)
-
-
 def _rows(X: Any, network: Network) -> Float[np.ndarray, "rows inputs"]:
     """X as finite rows in the network's order: by name where it has column names."""
     return match_columns(X, network.feature_names) if isinstance(X, DataTable) else as_points(X, network.inputs)
@@ -218,11 +205,16 @@ def _background(
     return chosen
 
 
-def _outputs(network: Network, output: int | Sequence[int] | None) -> list[int]:
-    """The numbers of the outputs to explain; raises DataError where there is no such output."""
+def _outputs(network: Network, output: Any) -> list[int]:
+    """The numbers of the outputs to explain, given by number or name; raises DataError where there is no such."""
     if output is None:
         return list(range(network.outputs))
-    chosen = [int(k) for k in np.atleast_1d(np.asarray(output))]
+    asked = [output] if isinstance(output, str) else np.atleast_1d(np.asarray(output)).tolist()
+    names = network.output_names
+    for name in asked:
+        if isinstance(name, str) and name not in names:
+            raise DataError(f"there is no output {name!r}: the network has {', '.join(names[:12])}")
+    chosen = [names.index(name) if isinstance(name, str) else int(name) for name in asked]
     for k in chosen:
         if not 0 <= k < network.outputs:
             raise DataError(f"there is no output {k}: the network has {network.outputs}, counted from 0")

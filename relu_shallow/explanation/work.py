@@ -26,8 +26,8 @@ from relu_shallow.explanation.groups import Groups
 from relu_shallow.explanation.path import integrated_gradients
 from relu_shallow.network import Network
 
-EXACT_SHARE = 0.6  # of a time limit may go into exact values before the rows left are bounded or estimated
-ESTIMATE_SHARE = 0.6  # of what is left then
+ESTIMATE_SHARE = 0.5  # of a time limit may go into estimates
+EXACT_SHARE = 0.7  # of what is left then may go into exact values before the rows left are bounded
 TRIED = 8  # rows
 CONFIDENT = 1.96  # standard errors to either side of an estimate: 95 %
 
@@ -111,18 +111,26 @@ def _local(task: Task) -> Settled:  # noqa: ARG001
 def _auto(task: Task) -> Settled:
     """Exact values within reach; of the rows left an estimate, or bounds where these are narrower.
 
-    Exact values and bounds are tried on a few rows first, and on the others only where one of these came of it.
+    Exact values and bounds are tried on a few rows first, and on the others only where one of these came of it. Where
+    the time is limited every row is estimated first, so that none is left without a value.
     """
+    wide = np.full(len(task.X), np.inf)
     left = np.arange(len(task.X))
+    if np.isfinite(task.deadline):
+        yield from _noted(_estimate(_until(task, ESTIMATE_SHARE)), left, wide)
     for rows, values in _tried(_until(task, EXACT_SHARE), left, partial(_exact, units=REACH)):
         yield rows, values
         left = np.setdiff1d(left, rows)
-    wide = np.full(len(task.X), np.inf)
-    for rows, values in _estimate(_until(_part(task, left), ESTIMATE_SHARE)):
-        wide[left[rows]] = (2 * CONFIDENT * values.se).sum(axis=2).max(axis=1, initial=0.0)
-        yield left[rows], values
-    for rows, values in _tried(replace(task, progress=_silent), left, partial(_narrower, wide=wide)):
-        yield rows, values
+    if not np.isfinite(task.deadline):
+        yield from _noted(_estimate(_part(task, left)), left, wide)
+    yield from _tried(replace(task, progress=_silent), left, partial(_narrower, wide=wide))
+
+
+def _noted(found: Settled, numbers: Int[np.ndarray, " some"], wide: Float[np.ndarray, " all"]) -> Settled:
+    """What is estimated of the numbered rows, the width of their 95 % intervals put into `wide`."""
+    for rows, values in found:
+        wide[numbers[rows]] = (2 * CONFIDENT * values.se).sum(axis=2).max(axis=1, initial=0.0)
+        yield numbers[rows], values
 
 
 def _tried(task: Task, rows: Int[np.ndarray, " some"], method: Callable[[Task], Settled]) -> Settled:

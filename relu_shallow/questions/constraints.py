@@ -48,6 +48,9 @@ def constrained(space: Space, x: Float[np.ndarray, " n"], given: Constraints) ->
     whole = space.whole.copy()
     whole[[*given.whole, *members]] = True
     fixed = list(given.fixed)
+    for i in fixed:
+        if not lo[i] <= x[i] <= hi[i]:
+            raise UsageError(f"input {i} is fixed at {x[i]:g}, which its range {lo[i]:g} to {hi[i]:g} does not hold")
     whole[fixed] &= x[fixed] == np.rint(x[fixed])  # a fixed feature keeps its value, whole or not
     lo[fixed] = hi[fixed] = x[fixed]
     inside = narrowed(space, lo, hi)

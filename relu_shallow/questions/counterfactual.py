@@ -11,10 +11,11 @@ from relu_shallow.domain import Domain
 from relu_shallow.errors import UsageError
 from relu_shallow.questions.constraints import Constraints, constrained
 from relu_shallow.questions.distance import Norm
-from relu_shallow.questions.goal import Goal, goals_of, sides, target_class
+from relu_shallow.questions.goal import Goal, check_threshold, goals_of, sides, target_class
 from relu_shallow.questions.nearest import AT_EASE, Nearest, nearest_point
-from relu_shallow.questions.source import Source, domain_of, network_of
+from relu_shallow.questions.source import domain_of, network_of
 from relu_shallow.questions.space import space_of
+from relu_shallow.shallow.opening import opened
 from relu_shallow.shallow.table import as_points
 
 
@@ -35,7 +36,7 @@ class Counterfactual:
 
 
 def counterfactual(
-    source: Source,
+    source: Any,
     x: object,
     *,
     norm: Norm = "1",
@@ -53,7 +54,9 @@ def counterfactual(
     threshold. Raises UsageError for constraints or a target that make no sense, DomainError where a feature has no
     value left.
     """
+    source = opened(source)
     network = network_of(source)
+    check_threshold(network, output, threshold)
     row = as_points([x], network.inputs)[0]
     if target is not None and output is not None:
         raise UsageError("a target class and an output's threshold were both given; say one")

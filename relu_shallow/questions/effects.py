@@ -17,7 +17,8 @@ from relu_shallow.errors import DataError, UsageError
 from relu_shallow.network import Gate, Network, evaluate
 from relu_shallow.precision import map_roundings
 from relu_shallow.questions.features import feature_number
-from relu_shallow.questions.source import Source, network_of
+from relu_shallow.questions.source import network_of
+from relu_shallow.shallow.opening import opened
 from relu_shallow.shallow.table import as_points, refuse_overflow
 
 NUMBERS = 1 << 22  # pre-activations held at once: 32 MB
@@ -74,7 +75,7 @@ class Effects:
 
 
 def effects(
-    source: Source,
+    source: Any,
     X: object,
     feature: int | str,
     *,
@@ -86,6 +87,7 @@ def effects(
     `bounds` is the range of the feature, by default that of the rows; `weights` are the rows', by default equal. Raises
     UsageError for a feature or range that is none, DataError for rows that do not fit.
     """
+    source = opened(source)
     network = network_of(source)
     j = feature_number(feature, network.feature_names)
     rows = as_points(X, network.inputs)

@@ -32,8 +32,9 @@ from relu_shallow.questions.halfspaces import (
 from relu_shallow.questions.largest import Largest, largest_over_box
 from relu_shallow.questions.listed import all_listed, half_spaces_in
 from relu_shallow.questions.outputs import output_sums, weights_of
-from relu_shallow.questions.source import Converted, Source, network_of
+from relu_shallow.questions.source import Converted, network_of
 from relu_shallow.questions.space import Space, space_of
+from relu_shallow.shallow.opening import opened
 
 Status = Literal["exact", "bounds", "unbounded"]
 INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
@@ -78,7 +79,7 @@ class RegionExtremes:
 
 
 def extremes(
-    source: Source,
+    source: Any,
     output: int = 0,
     *,
     minus: int | None = None,
@@ -92,6 +93,7 @@ def extremes(
     Raises UsageError for outputs that are none, DomainError for a domain on which nothing can be said.
     """
     began = perf_counter()
+    source = opened(source)
     network = network_of(source)
     weights, label = weights_of(network, output, minus)
     own = None if isinstance(source, Network) else fit(source.domain, network.inputs)

@@ -38,6 +38,12 @@ def class_of(network: Network, Y: Float[np.ndarray, "rows outputs"], threshold: 
     return np.argmax(Y, axis=1) if network.outputs > 1 else (Y[:, 0] > threshold).astype(np.int64)
 
 
+def check_threshold(network: Network, output: int | None, threshold: float) -> None:
+    """Raises UsageError for a threshold that nothing would be compared with."""
+    if threshold != 0.0 and output is None and network.outputs > 1:
+        raise UsageError("a threshold is of one output: say which (--output K); without one the largest output counts")
+
+
 def target_class(network: Network, target: int, threshold: float = 0.0) -> Goal:
     """Where no other class has a larger output than the target (with one output: where it is on the target's side)."""
     if not 0 <= target < classes(network):

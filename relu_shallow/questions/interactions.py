@@ -35,8 +35,9 @@ from relu_shallow.network import Matrix, Network, evaluate
 from relu_shallow.precision import evaluation_error, gamma
 from relu_shallow.questions.halfspaces import WALL, HalfSpaces, exact_half_spaces, half_spaces_of, needed_rows
 from relu_shallow.questions.listed import all_listed
-from relu_shallow.questions.source import Converted, Source, network_of
+from relu_shallow.questions.source import Converted, network_of
 from relu_shallow.relaxation import preactivation_bounds
+from relu_shallow.shallow.opening import opened
 
 Status = Literal["never", "interact", "may"]
 POINTS = 4096  # random corners from which second differences are taken
@@ -66,12 +67,13 @@ class Interactions:
         return found
 
 
-def interactions(source: Source, *, domain: Domain | None = None) -> Interactions:
+def interactions(source: Any, *, domain: Domain | None = None) -> Interactions:
     """Which pairs of features never interact, do interact, or may, over a box or the whole space.
 
     From a converted network's own complete and certified list also by its regions, else from the weights. Raises
     DomainError for a polytope.
     """
+    source = opened(source)
     network = network_of(source)
     regions = None if isinstance(source, Network) or domain is not None else source
     given = WholeSpace() if domain is None else domain

@@ -27,7 +27,8 @@ from relu_shallow.questions.distance import NORMS
 from relu_shallow.questions.halfspaces import exact_map, half_spaces_of
 from relu_shallow.questions.listed import Listed, all_listed
 from relu_shallow.questions.slopes import slopes_over_box
-from relu_shallow.questions.source import Converted, Source, network_of
+from relu_shallow.questions.source import Converted, network_of
+from relu_shallow.shallow.opening import opened
 
 Steepest = dict[tuple[int, int, int], tuple[np.ndarray, float]]  # (sense, output, feature): a point, room about it
 Status = Literal["proved", "refuted", "undecided"]
@@ -57,12 +58,13 @@ class Monotone:
     exact_lipschitz: bool
 
 
-def monotone(source: Source, *, domain: Domain | None = None, time_limit: float = np.inf) -> Monotone:
+def monotone(source: Any, *, domain: Domain | None = None, time_limit: float = np.inf) -> Monotone:
     """What is proved about each output and feature over a domain (by default the converted one).
 
     From a converted network's own domain by its regions; from a network, or on another domain, over a box, where the
     search may end undecided when the time is up.
     """
+    source = opened(source)
     network = network_of(source)
     if not isinstance(source, Network) and domain is None:
         return _from_regions(source)

@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 from relu_shallow.domain import Domain
 from relu_shallow.network import Network
 from relu_shallow.questions.distance import Norm
-from relu_shallow.questions.goal import goals_of, sides
+from relu_shallow.questions.goal import check_threshold, goals_of, sides
 from relu_shallow.questions.nearest import AT_EASE, Nearest, nearest_point
-from relu_shallow.questions.source import Source, domain_of, network_of
+from relu_shallow.questions.source import domain_of, network_of
 from relu_shallow.questions.space import space_of
+from relu_shallow.shallow.opening import opened
 from relu_shallow.shallow.table import as_points
 
 
@@ -38,7 +39,7 @@ class Radii:
 
 
 def robust_radii(
-    source: Source,
+    source: Any,
     X: object,
     norm: Norm = "inf",
     *,
@@ -56,7 +57,9 @@ def robust_radii(
     head, whose order they have. Raises UsageError for an output that the network does not have, and for a network of
     one output and no head without a threshold's `output`.
     """
+    source = opened(source)
     network = network_of(source)
+    check_threshold(network, output, threshold)
     X = as_points(X, network.inputs)
     space = space_of(domain_of(source, domain), network)
     own = sides(network, X, output, threshold)

@@ -223,6 +223,23 @@ def test_a_group_of_no_feature_is_refused(network):
 # --- words and objects
 
 
+def test_the_names_of_a_frame_are_those_of_a_network_that_has_none():
+    import pandas as pd
+
+    network = random_network(0, (3, 6, 2))
+    frame = pd.DataFrame(X, columns=["age", "bmi", "sugar"])
+    found = explain(network, frame, groups={"body": ["age", "bmi"]})
+    assert found.feature_names == ["body", "sugar"]
+
+
+def test_an_output_may_be_asked_for_by_name(network):
+    by_name, by_number = explain_rows(network, X, output="yes"), explain_rows(network, X, output=1)
+    assert by_name.outputs == (1,)
+    np.testing.assert_array_equal(by_name.phi, by_number.phi)
+    with pytest.raises(DataError, match="there is no output 'maybe': the network has no, yes"):
+        explain_rows(network, X, output="maybe")
+
+
 def test_a_background_may_be_a_word(network):
     assert len(explain_rows(network, X, background="sample:4").background.X) == 4
     with pytest.raises(DataError, match="write all, kmeans:ROWS"):
