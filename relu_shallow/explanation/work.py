@@ -122,7 +122,7 @@ def _auto(task: Task) -> Settled:
         yield rows, values
         left = np.setdiff1d(left, rows)
     if not np.isfinite(task.deadline):
-        yield from _noted(_estimate(_part(task, left)), left, wide)
+        yield from _noted(_estimate(_part(task, left, len(task.X) - len(left))), left, wide)
     yield from _tried(replace(task, progress=_silent), left, partial(_narrower, wide=wide))
 
 
@@ -137,9 +137,9 @@ def _tried(task: Task, rows: Int[np.ndarray, " some"], method: Callable[[Task], 
     """What a method makes of these rows of the task, as long as it makes something of the first few."""
     if too_large(task.network):
         return
-    for some in (rows[:TRIED], rows[TRIED:]):
+    for begin, some in ((0, rows[:TRIED]), (TRIED, rows[TRIED:])):
         count = 0
-        for found, values in method(_part(task, some)) if len(some) else ():
+        for found, values in method(_part(task, some, begin)) if len(some) else ():
             count += len(found)
             yield some[found], values
         if not count:
@@ -155,9 +155,8 @@ def _narrower(task: Task, wide: Float[np.ndarray, " all"]) -> Settled:
         yield rows[better], _only(values, better)
 
 
-def _part(task: Task, rows: Int[np.ndarray, " some"]) -> Task:
-    """The task for some of its rows."""
-    done = len(task.X) - len(rows)
+def _part(task: Task, rows: Int[np.ndarray, " some"], done: int) -> Task:
+    """The task for some of its rows, when so many others are done."""
     return replace(task, X=task.X[rows], rows=task.rows[rows], progress=lambda more: task.progress(done + more))
 
 
