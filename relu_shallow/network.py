@@ -177,6 +177,13 @@ def named(network: Network, feature_names: Sequence[str] = (), output_names: Seq
     )
 
 
+def with_outputs(network: Network, outputs: Sequence[int]) -> Network:
+    """The network with only these outputs, in this order; one may come twice."""
+    last, names = network.affine[-1], tuple(f"y{k}" for k in range(len(outputs)))
+    only = Affine(last.W[list(outputs)], last.b[list(outputs)])
+    return replace(network, affine=(*network.affine[:-1], only), output_names=names)
+
+
 def dense(W: Matrix) -> Float[np.ndarray, "out in"]:
     """W as a C-contiguous float64 array."""
     array = W if isinstance(W, np.ndarray) else W.toarray()

@@ -9,25 +9,24 @@ scale at the row: |f(x) - E f(b)|, or the standard deviation of f over the backg
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from relu_shallow.errors import DataError, UsageError
 from relu_shallow.explanation.background import Background
+from relu_shallow.explanation.exact import Progress
 from relu_shallow.explanation.sampling import FEWEST_PAIRS, Sums, added, standard_errors
 from relu_shallow.explanation.sampling_passes import Run, affordable_pairs, covering_pairs, run_pass
 from relu_shallow.explanation.sampling_walks import Game, game_of
 from relu_shallow.machine import usable_cores
-from relu_shallow.network import Affine, Network, from_layers
+from relu_shallow.network import Network, with_outputs
 
 TOLERANCE = 0.01
 MOST_PAIRS = 1 << 14
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +84,7 @@ def estimate_values(
     began = time.monotonic()
     X = np.ascontiguousarray(X, dtype=np.float64)
     names, group = _grouped(groups or {}, network.inputs)
-    game = game_of(_with_outputs(network, outputs), background)
+    game = game_of(with_outputs(network, outputs), background)
     fX = np.ascontiguousarray(game.network(X))
     scale = _scale(game, fX)
     threads = workers or usable_cores()
@@ -96,13 +95,6 @@ def estimate_values(
             first = min(first, affordable_pairs(run))
         sums = _refined(run, first, scale, tolerance, most_pairs, progress)
     return _estimates(sums, network.inputs, names, scale, tolerance, first >= 2 * len(background.X), began)
-
-
-def compile_sampling() -> None:
-    """Compiles what an estimate runs for this machine, or loads it from its cache."""
-    one = np.ones((1, 1))
-    network = from_layers([(one, np.zeros(1)), (one, np.zeros(1)), (one, np.zeros(1))])
-    estimate_values(network, one, Background(np.array([[0.0], [2.0]]), np.ones(2)), [0], workers=1)
 
 
 def _refined(
@@ -136,13 +128,6 @@ def _scale(game: Game, fX: Float[np.ndarray, "rows outputs"]) -> Float[np.ndarra
     weights = game.background.weights
     base = weights @ game.FB
     return np.maximum(np.abs(fX - base), np.sqrt(weights @ (game.FB - base) ** 2))
-
-
-def _with_outputs(network: Network, outputs: list[int]) -> Network:
-    """The network with only these outputs, in this order."""
-    last = network.affine[-1]
-    affine = (*network.affine[:-1], Affine(last.W[outputs], last.b[outputs]))
-    return replace(network, affine=affine, output_names=tuple(f"y{k}" for k in range(len(outputs))))
 
 
 def _grouped(groups: Mapping[str, Sequence[int]], inputs: int) -> tuple[tuple[str, ...], Int[np.ndarray, " inputs"]]:

@@ -13,8 +13,7 @@ it does not matter that on a polytope some of them may lie outside the converted
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import cache
 from math import comb
 
@@ -23,12 +22,11 @@ from jaxtyping import Bool, Float, Int
 
 from relu_shallow.errors import DataError
 from relu_shallow.explanation.background import Background
-from relu_shallow.network import Affine, Network, dense
+from relu_shallow.explanation.exact import Progress
+from relu_shallow.network import Network, dense, with_outputs
 
 MOST_FEATURES = 15
 HYBRIDS = 1 << 16  # evaluated at once: what stays in the cache is fastest
-
-Progress = Callable[[int], None]
 
 
 def differing_features(X: Float[np.ndarray, "rows inputs"], background: Background) -> Int[np.ndarray, " rows"]:
@@ -55,7 +53,7 @@ def interaction_values(
     where a row differs from a background row in more than MOST_FEATURES features.
     """
     _check_reach(X, background)
-    chosen = _only(network, outputs)
+    chosen = with_outputs(network, outputs)
     done: list[Float[np.ndarray, "outputs inputs inputs"]] = []
     for row in X:
         values = _row_values(chosen, row, background, deadline)
@@ -75,13 +73,6 @@ def _check_reach(X: Float[np.ndarray, "rows inputs"], background: Background) ->
             f"row {far[0]} differs from a background row in {differing[far[0]]} features, and interactions are "
             f"enumerated for at most {MOST_FEATURES}; give a background that differs less"
         )
-
-
-def _only(network: Network, outputs: list[int]) -> Network:
-    """The network with only these outputs, in this order."""
-    last = network.affine[-1]
-    affine = (*network.affine[:-1], Affine(dense(last.W)[outputs], last.b[outputs]))
-    return replace(network, affine=affine, output_names=tuple(f"y{k}" for k in range(len(outputs))))
 
 
 def _row_values(

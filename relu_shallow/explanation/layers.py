@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from relu_shallow.network import Network, dense
+from relu_shallow.network import Network, dense, with_outputs
 
 
 class Layers(NamedTuple):
@@ -28,9 +28,9 @@ class Layers(NamedTuple):
 
 def layers_of(network: Network, outputs: list[int]) -> Layers:
     """The network's layers with these outputs, in this order."""
-    matrices = [dense(layer.W) for layer in network.affine]
-    biases = [layer.b for layer in network.affine]
-    matrices[-1], biases[-1] = matrices[-1][outputs], biases[-1][outputs]
+    chosen = with_outputs(network, outputs)
+    matrices = [dense(layer.W) for layer in chosen.affine]
+    biases = [layer.b for layer in chosen.affine]
     none = np.zeros(0)
     return Layers(
         np.ascontiguousarray(matrices[0]),

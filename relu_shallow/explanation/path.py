@@ -22,7 +22,7 @@ its own sum counts as zero.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -31,6 +31,7 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.explanation.background import Background
+from relu_shallow.explanation.exact import Progress
 from relu_shallow.explanation.path_pieces import Pieces, cut, finer
 from relu_shallow.machine import usable_cores
 from relu_shallow.network import Matrix, Network, dense
@@ -41,8 +42,6 @@ ROWS = 512  # but a product of matrices pays only from here on,
 MOST_ENTRIES = 1 << 22  # where memory allows
 
 LARGE = 128  # sides of a matrix
-
-Progress = Callable[[int], None]
 
 
 def integrated_gradients(
