@@ -14,9 +14,10 @@ from relu_shallow.checks import places
 from relu_shallow.checks.counting import general_position_count
 from relu_shallow.checks.equality import equal_at, places_to_compare
 from relu_shallow.checks.lists import is_sorted_and_unique, missing_patterns, proper_trie
+from relu_shallow.checks.modules import modules_add_up
 from relu_shallow.checks.on_disk import check_folder
 from relu_shallow.checks.originals import equal_on_slice, on_its_slice, other_file, same_names, same_network
-from relu_shallow.checks.record import Check, level_claimed, settled
+from relu_shallow.checks.record import Check, level_claimed, of_modules, settled
 from relu_shallow.checks.regions import check_regions
 from relu_shallow.checks.volumes import check_volumes
 from relu_shallow.domain import Box, fit
@@ -103,23 +104,45 @@ def verify(
             shallow, deep, rows, left_out, points, rng, threads, progress, exact=exact, sample=sample
         )
         return Verification(tuple(checks), tuple(left_out))
-    structure = [check for table in shallow.tables for check in _structure(table)]
+    structure = [*modules_add_up(shallow), *_of_all([list(_structure(table)) for table in shallow.tables])]
     checks += structure
     checks.append(level_claimed(shallow.completeness))
     if not all(check.ok for check in structure):
-        return Verification(tuple(checks), ("all else: the list of regions is not well formed",))
+        return Verification(tuple(checks), ("all else: the lists of regions are not well formed",))
     for name, X in places_to_compare(shallow.domain, shallow.tables, rows, points, rng):
         checks.append(equal_at(shallow, deep, name, X))
-    for table in shallow.tables:
-        complete = shallow.completeness.complete
-        found = check_regions(table, shallow.domain, complete, rng, search=not exact)
-        checks += [Check(name, ok, detail) for name, ok, detail in found]
-        if exact:
-            checks += _proved(table, shallow, left_out, sample, rng, threads, progress)
-        if shallow.completeness.complete:
-            checks.append(_sampled_points_are_listed(table, shallow, points, rng))
-    _counts(shallow, checks, left_out)
-    return Verification(tuple(checks), tuple(left_out))
+    ask = Asked(exact, sample, points, rng, threads, progress)
+    checks += _of_all([_looked_at(table, shallow, ask, left_out) for table in shallow.tables])
+    return Verification(tuple(checks), tuple(dict.fromkeys(left_out)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a list of regions is to be looked at."""
+
+    exact: bool
+    sample: int | None
+    points: int
+    rng: np.random.Generator
+    workers: int
+    progress: Callable[[int], None] | None
+
+
+def _of_all(found: list[list[Check]]) -> list[Check]:
+    """The checks of all tables."""
+    return found[0] if len(found) == 1 else of_modules(found)
+
+
+def _looked_at(table: Table, shallow: ShallowNetwork, ask: Asked, left_out: list[str]) -> list[Check]:
+    """What is found out of one list of regions; adds what does not apply."""
+    complete = shallow.completeness.complete
+    found = check_regions(table, shallow.domain, complete, ask.rng, search=not ask.exact)
+    checks = [Check(name, ok, detail) for name, ok, detail in found]
+    if ask.exact:
+        checks += _proved(table, shallow, left_out, ask.sample, ask.rng, ask.workers, ask.progress)
+    if complete:
+        checks.append(_sampled_points_are_listed(table, shallow, ask.points, ask.rng))
+    return checks + _counts(table, shallow, left_out)
 
 
 def points_worth(network: Network) -> int:
@@ -202,22 +225,23 @@ def _proved(
                 f"{plane.edges} + {plane.regions} = {plane.vertices - plane.edges + plane.regions}")  # fmt: skip
 
 
-def _counts(shallow: ShallowNetwork, checks: list[Check], left_out: list[str]) -> None:
-    """Adds the checks on what all regions together must be."""
+def _counts(table: Table, shallow: ShallowNetwork, left_out: list[str]) -> list[Check]:
+    """What all regions of a list together must be; adds what does not apply."""
     question: tuple[tuple[str, Callable[..., tuple[bool | None, str]]], ...] = (
         ("volumes sum to the domain's", check_volumes),
         ("count of regions in general position", _check_general_position),
     )
-    for table in shallow.tables:
-        for name, check in question:
-            if not shallow.completeness.complete:
-                left_out.append(f"{name}: the list is partial")
-                continue
-            ok, detail = check(table, shallow.domain)
-            if ok is None:
-                left_out.append(f"{name}: {detail}")
-            else:
-                checks.append(Check(name, ok, detail))
+    checks = []
+    for name, check in question:
+        if not shallow.completeness.complete:
+            left_out.append(f"{name}: the list is partial")
+            continue
+        ok, detail = check(table, shallow.domain)
+        if ok is None:
+            left_out.append(f"{name}: {detail}")
+        else:
+            checks.append(Check(name, ok, detail))
+    return checks
 
 
 def _check_general_position(table: Table, domain: Any) -> tuple[bool | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from time import perf_counter
@@ -15,13 +16,15 @@ from relu_shallow.domain import Box, Domain, Polytope, WholeSpace
 from relu_shallow.errors import DomainError, OutputError, UsageError
 from relu_shallow.load import load_network
 from relu_shallow.machine import memory_in_use, usable_cores
+from relu_shallow.modules import addend, modules_of
 from relu_shallow.network import Network
 from relu_shallow.proof.prove import with_proof
 from relu_shallow.regions.folder import RegionsFolder
+from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.regions.stream import stream_regions
 from relu_shallow.regions.task import listed_bytes
-from relu_shallow.shallow.build import shallow_network
+from relu_shallow.shallow.build import shallow_network, sum_of_modules
 from relu_shallow.shallow.table import ShallowNetwork
 from relu_shallow.slices import Subspace, on_slice
 
@@ -51,6 +54,7 @@ def convert(
     time_limit: float | None = None,
     certify: bool = True,
     proof: bool = False,
+    modular: bool = False,
     trust: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> ShallowNetwork:
@@ -63,14 +67,17 @@ def convert(
     threads ("dask", "dask:tcp://HOST:PORT": docs/cluster.md), and `progress` is called with the regions found so far.
     Without `certify` decisions are taken as they look in floats, none is proved, and the list stays "uncertified".
     `trust` names classes that a pickle may hold. With `proof` a complete list carries a proof that anyone can check
-    (relu_shallow/proof/check.py). Raises ModelError, DomainError, UsageError for a limit that is none, or
-    OutputError where nothing was found.
+    (relu_shallow/proof/check.py). With `modular` a network that falls apart into modules (modules.py) becomes the sum
+    of a table for each, whose regions add where those of the network multiply. Raises ModelError, DomainError,
+    UsageError for a limit that is none, or OutputError where nothing was found.
     """
     if proof and not (certify and lp == "kernel"):
         raise UsageError("a proof is made of a certified list: leave out certify=False and lp")
+    if proof and modular:
+        raise UsageError("a proof is kept of one list of all regions: leave out proof, or modular")
     shallow, _ = convert_timed(
         model, domain, lp=lp, workers=workers, engine=engine, max_regions=max_regions, max_memory=max_memory,
-        time_limit=time_limit, certify=certify, trust=trust, progress=progress,
+        time_limit=time_limit, certify=certify, modular=modular, trust=trust, progress=progress,
     )  # fmt: skip
     return with_proof(shallow, progress) if proof and shallow.completeness.complete else shallow
 
@@ -116,6 +123,7 @@ def convert_timed(
     max_memory: float | None = None,
     time_limit: float | None = None,
     certify: bool = True,
+    modular: bool = False,
     trust: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
     announce: Callable[[str], None] = lambda message: None,  # noqa: ARG005
@@ -127,26 +135,62 @@ def convert_timed(
     check_request(domain, {"max_regions": max_regions, "workers": workers}, time_limit, max_memory)
     network = load_network(model, trust=trust)
     network, domain = on_slice(network, domain)
+    modules = modules_of(network) if modular else ()
     loaded = perf_counter()
     compiling = ensure_compiled(announce, bounded=isinstance(domain, Box)) if lp == "kernel" else 0.0
     searching = perf_counter()
-    partition = enumerate_regions(
-        network,
-        domain,
-        lp=lp,
-        workers=usable_cores() if workers is None else workers,
-        engine=engine,
-        max_regions=_regions_that_fit(network, max_regions, max_memory),
-        time_limit=time_limit,
-        certify=certify,
-        progress=progress,
-        announce=announce,
-    )
+    limits = Limits(max_regions, max_memory, time_limit)
+    search = partial(
+        enumerate_regions, domain=domain, lp=lp, workers=usable_cores() if workers is None else workers, engine=engine,
+        certify=certify, announce=announce,
+    )  # fmt: skip
+    parts = [addend(network, module) for module in modules] if len(modules) > 1 else [network]
+    partitions = _searched(parts, search, limits, progress)
     found = perf_counter()
-    if not partition.regions:
-        raise OutputError("no region was found before the limit; allow more time, or narrow the domain")
-    shallow = shallow_network(partition)
+    if len(parts) > 1:
+        shallow = sum_of_modules(network, partitions[0].domain, partitions, modules)
+    else:
+        shallow = shallow_network(partitions[0])
     return shallow, Seconds(loaded - began, compiling, found - searching, perf_counter() - found)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a conversion stops with a partial list: regions, bytes of this process, seconds."""
+
+    regions: int | None
+    memory: float | None
+    seconds: float | None
+
+
+def _searched(
+    parts: Sequence[Network], search: Callable[..., Partition], limits: Limits, progress: Callable[[int], None] | None
+) -> list[Partition]:
+    """The partition of each of the networks, one after the other, within limits that are for all together.
+
+    Each may use its share of the time left, and all regions left but one for each that follows. Raises OutputError
+    where one is left without a region.
+    """
+    if limits.regions is not None and limits.regions < len(parts):
+        raise UsageError(f"each of the {len(parts)} modules has a region at least: allow {len(parts)} regions, or more")
+    found: list[Partition] = []
+    began = perf_counter()
+    for k, part in enumerate(parts):
+        listed, after = sum(partition.regions for partition in found), len(parts) - 1 - k
+        left = None if limits.regions is None else limits.regions - listed - after
+        time = None if limits.seconds is None else (limits.seconds - (perf_counter() - began)) / (after + 1)
+        partition = search(
+            part, max_regions=_regions_that_fit(part, left, limits.memory), time_limit=time,
+            progress=progress and partial(_tell_all, progress, listed),
+        )  # fmt: skip
+        if not partition.regions:
+            raise OutputError("no region was found before the limit; allow more time, or narrow the domain")
+        found.append(partition)
+    return found
+
+
+def _tell_all(progress: Callable[[int], None], before: int, regions: int) -> None:
+    progress(before + regions)
 
 
 def convert_to_folder_timed(

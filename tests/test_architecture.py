@@ -16,7 +16,7 @@ PACKAGE = ROOT / "relu_shallow"
 FLOW = [
     "errors machine polygons",
     "network domain atomic",
-    "vnnlib precision data archive layout structure",
+    "vnnlib precision data archive layout structure modules",
     "load lp slices relaxation",
     "regions",
     "shallow",

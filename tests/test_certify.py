@@ -14,6 +14,7 @@ from relu_shallow.checks.exact import is_witness, rational
 from relu_shallow.checks.lists import first_differing_neuron
 from relu_shallow.checks.maps import maps_of
 from relu_shallow.checks.walls import look_behind_walls
+from relu_shallow.conversion import convert
 from relu_shallow.domain import Box, Polytope, WholeSpace, fit
 from relu_shallow.errors import DataError
 from relu_shallow.load import load_network
@@ -22,7 +23,6 @@ from relu_shallow.precision import surely_signed
 from relu_shallow.regions.partition import Partition
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
-from relu_shallow.shallow.table import ShallowNetwork
 from relu_shallow.shallow.trie import Trie
 
 
@@ -101,17 +101,66 @@ def test_of_a_partial_list_only_what_it_holds_is_checked():
     assert not verify(with_table(partial, alpha=alpha), points=300).ok
 
 
+def in_modules():
+    """A network of three modules, in one table each."""
+    rng = np.random.default_rng(3)
+    W2 = np.kron(np.eye(3), np.ones((2, 3))) * rng.normal(size=(6, 9))
+    layers = [(rng.normal(size=(9, 2)), rng.normal(size=9)), (W2, rng.normal(size=6)), (np.ones((1, 6)), np.ones(1))]
+    return convert(from_layers(layers), Box(-1, 2), modular=True)
+
+
 def test_tables_that_add_are_verified_one_by_one():
-    one = converted("xor", Box(-1, 2))
-    two = converted("triangle", Box(-1, 2))
-    (W1, b1), (W2, b2) = ((net.affine[0].W, net.affine[0].b) for net in (one.network, two.network))
-    out = np.concatenate([one.network.affine[1].W, two.network.affine[1].W], axis=1)
-    bias = one.network.affine[1].b + two.network.affine[1].b
-    joint = from_layers([(np.concatenate([W1, W2]), np.concatenate([b1, b2])), (out, bias)])
-    both = ShallowNetwork(joint, one.domain, (one.table, two.table), one.completeness)
-    assert verify(both, joint, points=300).ok
-    broken = replace(both, tables=(one.table, replace(two.table, beta=two.table.beta + 0.5)))
-    assert not verify(broken, joint, points=300).ok
+    shallow = in_modules()
+    one, two, three = shallow.tables
+    assert verify(shallow, shallow.network, points=300).ok
+    assert verify(shallow, points=300, exact=True).ok
+    broken = replace(shallow, tables=(one, replace(two, beta=two.beta + 0.5), three))
+    assert "affine maps" in failed(verify(broken, points=300))
+    assert "equal at random points" in failed(verify(broken, points=300))
+
+
+@pytest.mark.parametrize("how", ["left out", "twice", "weight", "slope", "output", "constant", "from outside"])
+def test_no_when_modules_do_not_add_up_to_the_network(how):
+    shallow = in_modules()
+    assert "modules add up" in {check.name for check in verify(shallow, points=300).checks}
+    broken = BROKEN_MODULES[how](shallow)
+    assert "modules add up" in failed(verify(broken, points=300))
+
+
+def with_layer(shallow, table, index, **changes):
+    """The shallow network with another affine map in the network of one of its tables."""
+    own = shallow.tables[table].network
+    affine = list(own.affine)
+    affine[index] = Affine(changes.get("W", affine[index].W), changes.get("b", affine[index].b))
+    tables = list(shallow.tables)
+    tables[table] = replace(tables[table], network=replace(own, affine=tuple(affine)))
+    return replace(shallow, tables=tuple(tables))
+
+
+def with_another_slope(shallow):
+    own = shallow.tables[0].network
+    leaky = Gate(own.gates[0].inactive + 0.5, own.gates[0].active)
+    table = replace(shallow.tables[0], network=replace(own, gates=(leaky, *own.gates[1:])))
+    return replace(shallow, tables=(table, *shallow.tables[1:]))
+
+
+def with_a_weight_between_modules(shallow):
+    affine = list(shallow.network.affine)
+    W = affine[1].W.copy()
+    W[0, -1] = 0.25
+    affine[1] = Affine(W, affine[1].b)
+    return replace(shallow, network=replace(shallow.network, affine=tuple(affine)))
+
+
+BROKEN_MODULES = {
+    "left out": lambda shallow: replace(shallow, tables=shallow.tables[:2]),
+    "twice": lambda shallow: replace(shallow, tables=(*shallow.tables, shallow.tables[1])),
+    "weight": lambda shallow: with_layer(shallow, 1, 1, W=shallow.tables[1].network.affine[1].W * 1.5),
+    "slope": with_another_slope,
+    "output": lambda shallow: with_layer(shallow, 2, 2, W=shallow.tables[2].network.affine[2].W * 0.5),
+    "constant": lambda shallow: with_layer(shallow, 2, 2, b=np.ones(1)),
+    "from outside": with_a_weight_between_modules,
+}
 
 
 # It says no

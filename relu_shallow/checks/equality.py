@@ -11,7 +11,7 @@ from relu_shallow.checks import places
 from relu_shallow.checks.record import Check
 from relu_shallow.domain import Domain, contains
 from relu_shallow.network import Network, activation_patterns, evaluate
-from relu_shallow.precision import equality_error
+from relu_shallow.precision import equality_error, gamma
 from relu_shallow.regions.folder import find
 from relu_shallow.regions.partition import pack, unpack
 from relu_shallow.shallow.stored import StoredNetwork, in_pieces
@@ -93,8 +93,9 @@ def _values(
     """alpha x + beta of the points' regions, and a bound on its rounding; `own` is that of the whole network."""
     if isinstance(shallow, StoredNetwork):
         return shallow.values(X, shallow.region_of(X)), own
-    value, bound = np.zeros((len(X), shallow.network.outputs)), np.zeros((len(X), shallow.network.outputs))
+    value, bound, size = np.zeros((3, len(X), shallow.network.outputs))
     for table in shallow.tables:
-        value += table.values(X, table.region_of(X))
+        part = table.values(X, table.region_of(X))
+        value, size = value + part, size + np.abs(part)
         bound += own if table.network is shallow.network else equality_error(table.network, X)
-    return value, bound
+    return value, bound + gamma(len(shallow.tables) - 1) * size

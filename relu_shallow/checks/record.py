@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from relu_shallow.checks.closure import Closure
@@ -24,6 +24,22 @@ def level_claimed(known: Completeness) -> Check:
     if known.level == "certified":
         detail += f", by the search's own {sum(asdict(known.certificate).values())} decisions"
     return Check("level", not (known.level == "certified" and (known.certificate.open or not known.complete)), detail)
+
+
+def of_modules(found: Sequence[Sequence[Check]]) -> list[Check]:
+    """The checks of several modules, those of one name as one: it holds where all do, and tells of the first not to."""
+    by_name: dict[str, list[tuple[int, Check]]] = {}
+    for number, checks in enumerate(found):
+        for check in checks:
+            by_name.setdefault(check.name, []).append((number, check))
+    return [_of_modules(name, of_name) for name, of_name in by_name.items()]
+
+
+def _of_modules(name: str, found: list[tuple[int, Check]]) -> Check:
+    failed = [(number, check) for number, check in found if not check.ok]
+    number, check = failed[0] if failed else found[0]
+    many = f"{len(failed)} of {len(found)} modules fail; " if failed else f"{len(found)} modules; "
+    return Check(name, not failed, f"{many}module {number}: {check.detail}")
 
 
 def settled(found: Closure, of: str, *, facets_too: bool, looked_for: int) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import log10, prod
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from relu_shallow.shallow.table import Completeness, ShallowNetwork
     from relu_shallow.slices import Subspace
 
+COUNTED = 1 << 28  # signs of neurons over all regions that are looked at for what --modular would save
+WRITTEN_OUT = 10**9
 REQUIREMENTS = ("complete", "witnessed", "certified")
 
 
@@ -57,6 +60,8 @@ REQUIREMENTS = ("complete", "witnessed", "certified")
               help="Who solves the linear programs; the others are slow references.")  # fmt: skip
 @click.option("--certify/--no-certify", default=True, show_default=True,
               help="Prove every decision, or take it as it looks in floating point.")  # fmt: skip
+@click.option("--modular", is_flag=True, help="Where no weight joins the network's modules, list the regions of each: "
+              "they add, where those of the network multiply.")  # fmt: skip
 @click.option("--proof", is_flag=True, help="Keep a proof of the whole list in the output, for anyone to check.")
 @model_options
 @click.option("--require", metavar="LEVEL", type=click.Choice(REQUIREMENTS),
@@ -95,7 +100,7 @@ def command(
     network = named(network, names)
     loaded = perf_counter() - began
     if target.suffix == FOLDER:
-        del search["lp"]
+        del search["lp"], search["modular"]
         return _to_folder(network, region, target, loaded, require, as_json, resume=resume, share=share or (1, 1),
                           **search)  # fmt: skip
     return _to_file(network, region, target, loaded, require, as_json, proof, **search)
@@ -122,7 +127,7 @@ def _to_file(
     storing = perf_counter()
     save_shallow(shallow, target)
     now = perf_counter()
-    report = describe(shallow, seconds, target)
+    report = {**describe(shallow, seconds, target), "by_module": _by_module(shallow)}
     report["seconds"] |= {"load": loaded, "store": seconds.build + now - storing, "total": loaded + now - began}
     report["seconds"] |= {"prove": storing - proving} if shallow.proof else {}
     _tell(report, shallow, as_json)
@@ -161,6 +166,19 @@ def describe(shallow: ShallowNetwork, seconds: StepSeconds, output: Path) -> dic
         "proof": sum(array.nbytes for array in shallow.proof.values()),
         "output": str(output),
     }
+
+
+def _by_module(shallow: ShallowNetwork) -> list[int] | None:
+    """The regions of each module, also where one list is of all; null where those would take long to count."""
+    from relu_shallow.modules import modules_of
+    from relu_shallow.shallow.projection import regions_by_module
+
+    if len(shallow.tables) > 1:
+        return [table.regions for table in shallow.tables]
+    (table,) = shallow.tables
+    if not shallow.completeness.complete or table.regions * table.network.neurons > COUNTED:
+        return None
+    return regions_by_module(table, modules_of(shallow.network)).tolist()
 
 
 def describe_folder(folder: RegionsFolder) -> dict[str, Any]:
@@ -206,7 +224,11 @@ def _check_choices(
 
     if proof and not (search["certify"] and search["lp"] == LP_BACKENDS[0]):
         raise UsageError("--proof is made of a certified list: leave out --no-certify and --lp")
+    if proof and search["modular"]:
+        raise UsageError("a proof is kept of one list of all regions: leave out --proof, or --modular")
     if target.suffix == FOLDER:
+        if search["modular"]:
+            raise UsageError("the lists of modules are kept in one file: leave out --modular, or write a file")
         if proof or search["lp"] != LP_BACKENDS[0]:
             raise UsageError("a folder of regions is searched by the kernel and keeps no proof: leave out --lp and "
                              "--proof, or write a file")  # fmt: skip
@@ -281,6 +303,14 @@ def _print(report: dict[str, Any], listed: ShallowNetwork | RegionsFolder) -> No
     click.echo(f"{count(report['regions'], 'region')} on {where} ({how}, {report['level']})")
     if report["choices"] not in (None, report["regions"]):
         click.echo(f"{count(report['choices'], 'region')} where the order of losers of a max does not count")
+    modules, by_module = len(report.get("modules", ())), report.get("by_module") or ()
+    if modules > 1:
+        most = prod(report["modules"])
+        many = count(most, "joint region") if most < WRITTEN_OUT else f"about 10^{log10(most):.0f} joint regions"
+        click.echo(f"the sum of {count(modules, 'module')}, where one list would hold up to {many}")
+    elif len(by_module) > 1:
+        click.echo(f"the network is the sum of {count(len(by_module), 'module')}: --modular would list "
+                   f"{count(sum(by_module), 'region')}")  # fmt: skip
     spaces = "" if report["half_spaces"] is None else f"{count(report['half_spaces'], 'half-space')}, "
     click.echo(f"{count(report['neurons'], 'neuron')}, {spaces}{count(report['lps'], 'linear program')}")
     if report["coverage"]:

@@ -77,12 +77,15 @@ def describe_network(network: Network) -> dict[str, Any]:
 
 def _describe_structure(network: Network) -> dict[str, Any]:
     """What of a network is not needed; null where it is too large to be looked at in full."""
+    from relu_shallow.modules import modules_of
     from relu_shallow.structure import Structure, structure_of
 
     if sum(layer.W.shape[0] * layer.W.shape[1] for layer in network.affine) > LOOKED_AT:
-        return dict.fromkeys(Structure.__dataclass_fields__)
+        return dict.fromkeys((*Structure.__dataclass_fields__, "module_neurons"))
     found = asdict(structure_of(network))
-    return {**found, "dead_inputs": [network.feature_names[place] for place in found["dead_inputs"]]}
+    modules = [len(module.neurons) for module in modules_of(network)]
+    return {**found, "dead_inputs": [network.feature_names[place] for place in found["dead_inputs"]],
+            "module_neurons": modules}  # fmt: skip
 
 
 def _describe_slice(embedding: Embedding | None) -> dict[str, Any] | None:
@@ -171,6 +174,9 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
         shown |= {"part": f"{part} of {parts}"} if parts > 1 else {}
     if len(shown.get("modules", ())) == 1:
         del shown["modules"]
+    parts = shown.pop("module_neurons")
+    if parts and len(parts) > 1:
+        shown["falls apart into"] = f"{len(parts)} modules of {_text(parts)} neurons"
     return [(name.replace("_", " "), _text(value)) for name, value in shown.items()]
 
 

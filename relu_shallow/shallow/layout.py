@@ -24,6 +24,7 @@ from relu_shallow.layout import (
     put_exact_witnesses,
     put_network,
 )
+from relu_shallow.modules import Module, addend
 from relu_shallow.network import Network
 from relu_shallow.regions.partition import LEVELS, Certificate, Effort, pack, packed_width, unpack
 from relu_shallow.shallow.table import Completeness, ShallowNetwork, Table
@@ -40,7 +41,7 @@ def lay_out(shallow: ShallowNetwork) -> tuple[dict[str, np.ndarray], dict[str, A
     arrays: dict[str, np.ndarray] = {}
     described = put_network(arrays, "network", shallow.network)
     domain = put_domain(arrays, fit(shallow.domain, shallow.network.inputs))
-    tables = [_put_table(arrays, f"table.{i}", table, shallow.network) for i, table in enumerate(shallow.tables)]
+    tables = [_put_table(arrays, f"table.{i}", table) for i, table in enumerate(shallow.tables)]
     known = shallow.completeness
     arrays |= shallow.proof
     return arrays, {
@@ -72,7 +73,7 @@ def read_back(arrays: Arrays, about: Mapping[str, Any]) -> ShallowNetwork:
     return shallow
 
 
-def _put_table(arrays: dict[str, np.ndarray], prefix: str, table: Table, network: Network) -> dict[str, Any]:
+def _put_table(arrays: dict[str, np.ndarray], prefix: str, table: Table) -> dict[str, Any]:
     for name in ("bits", "witnesses", "radii", "H", "c", "alpha", "beta"):
         arrays[f"{prefix}.{name}"] = getattr(table, name)
     arrays[f"{prefix}.trie.row"] = table.trie.row
@@ -80,14 +81,15 @@ def _put_table(arrays: dict[str, np.ndarray], prefix: str, table: Table, network
     entry: dict[str, Any] = {"root": int(table.trie.root)}
     if table.exact_witnesses:
         entry["exact_witnesses"] = put_exact_witnesses(table.exact_witnesses)
-    if table.network is not network:  # a module of the network, not the whole of it
-        entry["network"] = put_network(arrays, f"{prefix}.network", table.network)
+    if table.module is not None:  # its weights are those of the whole network
+        arrays[f"{prefix}.neurons"] = table.module.neurons
+        entry["rest"] = table.module.rest
     return entry
 
 
 def _get_table(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Network) -> Table:
-    own = about.get("network") if isinstance(about, dict) else None
-    network = whole if own is None else get_network(arrays, f"{prefix}.network", own)
+    module = _get_module(arrays, prefix, about, whole)
+    network = whole if module is None else addend(whole, module)
     bits = get_array(arrays, f"{prefix}.bits", (None, packed_width(network.neurons)), np.uint8)
     regions = len(bits)
     if not np.array_equal(pack(unpack(bits, network.neurons)), bits):
@@ -113,7 +115,19 @@ def _get_table(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Net
         get_floats(arrays, f"{prefix}.beta", (regions, network.outputs)),
         trie,
         get_exact_witnesses(about, regions, network.inputs),
+        module,
     )
+
+
+def _get_module(arrays: Arrays, prefix: str, about: Mapping[str, Any], whole: Network) -> Module | None:
+    """The module whose table it is; raises FormatError where its neurons are none of the network's."""
+    if f"{prefix}.neurons" not in arrays:
+        return None
+    neurons = get_integers(arrays, f"{prefix}.neurons", (None,), 0, whole.neurons)
+    filled = np.isin(np.arange(len(whole.widths)), np.searchsorted(np.cumsum(whole.widths), neurons, side="right"))
+    if not (len(neurons) and (np.diff(neurons) > 0).all() and (np.diff(filled.astype(int)) <= 0).all()):
+        raise FormatError(f"{prefix}.neurons must be numbers of neurons in ascending order, in layers without a gap")
+    return Module(neurons, get_field(about, "rest", bool))
 
 
 def check_tree(trie: Trie, regions: int) -> None:

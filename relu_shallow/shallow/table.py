@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from relu_shallow.domain import Domain, contains, describe
 from relu_shallow.errors import DataError, OutputError
+from relu_shallow.modules import Module
 from relu_shallow.network import Network, activation_patterns, preactivations, without_losers
 from relu_shallow.precision import SAFE_EXPONENT
 from relu_shallow.regions.partition import Certificate, Effort, ExactWitnesses, Level, pack, unpack
@@ -24,7 +25,8 @@ class Table:
 
     Row j is the pre-activation H[j].x + c[j] of a neuron in a cell of the earlier layers; `trie` says which regions
     it tells apart. Regions are sorted by pattern. `exact_witnesses` holds, by number, rational interior points of the
-    regions that are too small for their witness to lie inside once written in floats.
+    regions that are too small for their witness to lie inside once written in floats. The network of a `module` is its
+    addend of a larger one (modules.py).
     """
 
     network: Network
@@ -37,6 +39,7 @@ class Table:
     beta: Float[np.ndarray, "regions outputs"]
     trie: Trie
     exact_witnesses: ExactWitnesses = field(default_factory=dict)
+    module: Module | None = None
 
     def __repr__(self) -> str:
         """One line, without the arrays."""
@@ -126,7 +129,10 @@ class ShallowNetwork:
     def table(self) -> Table:
         """The only table; raises OutputError where there are several."""
         if len(self.tables) != 1:
-            raise OutputError(f"this network is a sum of {len(self.tables)} tables; use .tables")
+            raise OutputError(
+                f"this network is a sum of {len(self.tables)} tables, one for each module (.tables); for one list of "
+                "all regions convert it without --modular (modular=False)"
+            )
         return self.tables[0]
 
     @property
