@@ -12,7 +12,7 @@ Arrays may hold one box, or many along leading axes. A *cell* is the part of a b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ from relu_shallow.errors import DomainError
 from relu_shallow.network import Gate, Matrix, Network, switching
 from relu_shallow.precision import TINY, UNIT, check_range, gamma
 
+TOGETHER = 256  # neurons of a layer that are bounded at once: a fraction of a second in wide layers
 Tangent = Literal["near", "inactive", "active"]
 """Which line touches a concave gate at 0: the nearer one by area (DeepPoly's choice), or always one of its slopes."""
 
@@ -93,11 +94,12 @@ def preactivation_bounds(
     known: Bounds | None = None,
     first: int = 0,
     ball: Ball | None = None,
+    late: Callable[[], bool] | None = None,
 ) -> Bounds:
     """Bounds of every pre-activation and output over boxes (their part in a ball), or over their cells of given signs.
 
     `known` are bounds of larger cells: its layers before `first` are taken as they are, the others are never left
-    wider than there. Raises DomainError where a box is not finite, ModelError where float64 could overflow.
+    wider than there. Once `late` says that time is up, intervals must do. Raises DomainError where a box is not finite, ModelError where float64 could overflow.
     """
     _check(network, lo, hi)
     found = Bounds(lo, hi, list(known.lower[:first]) if known else [], list(known.upper[:first]) if known else [])
@@ -107,7 +109,7 @@ def preactivation_bounds(
         if known is not None:
             low, high = np.maximum(low, known.lower[index]), np.minimum(high, known.upper[index])
         if index > 0 or ball is not None:
-            low, high = _tightened(network, index, found, low, high, ball)
+            low, high = _tightened(network, index, found, low, high, ball, late)
         if index < len(network.gates):
             stop = start + network.widths[index]
             if signs is not None:
@@ -285,7 +287,13 @@ def _interval(network: Network, index: int, found: Bounds) -> tuple[np.ndarray, 
 
 
 def _tightened(
-    network: Network, index: int, found: Bounds, low: np.ndarray, high: np.ndarray, ball: Ball | None
+    network: Network,
+    index: int,
+    found: Bounds,
+    low: np.ndarray,
+    high: np.ndarray,
+    ball: Ball | None,
+    late: Callable[[], bool] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A layer's bounds, made narrower by relaxations for the neurons whose sign is open in some box."""
     open_ = (low < 0) & (high > 0)
@@ -294,8 +302,18 @@ def _tightened(
         rows = np.flatnonzero((open_ & (gate.active != gate.inactive)).reshape(-1, low.shape[-1]).any(axis=0))
     else:
         rows = np.arange(low.shape[-1])
-    if not len(rows):
-        return low, high
+    low, high = low.copy(), high.copy()
+    for first in range(0, len(rows), TOGETHER):
+        if late is not None and late():
+            break
+        _narrow(network, index, found, rows[first : first + TOGETHER], low, high, ball)
+    return low, high
+
+
+def _narrow(
+    network: Network, index: int, found: Bounds, rows: np.ndarray, low: np.ndarray, high: np.ndarray, ball: Ball | None
+) -> None:
+    """Makes the bounds of some neurons of a layer narrower, in place."""
     C = np.zeros((2 * len(rows), low.shape[-1]))
     C[np.arange(len(rows)), rows] = 1.0
     C[len(rows) + np.arange(len(rows)), rows] = -1.0
@@ -303,10 +321,8 @@ def _tightened(
     most = largest(A, a, found.lo, found.hi)
     if ball is not None:
         most = np.minimum(most, largest_in_ball(A, a, ball))
-    low, high = low.copy(), high.copy()
     high[..., rows] = np.minimum(high[..., rows], most[..., : len(rows)])
     low[..., rows] = np.maximum(low[..., rows], -most[..., len(rows) :])
-    return low, high
 
 
 def _through_gates(

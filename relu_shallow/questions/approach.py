@@ -54,6 +54,8 @@ def approached(question: Question, reach: float) -> Found | None:
     """The nearest point found by steps to where the local model at the last point meets a goal."""
     best: Found | None = None
     for goal in question.goals:
+        if question.deadline.passed():
+            return best
         found = _walk(question, goal, reach if best is None else best[0])
         best = found if found is not None and (best is None or found[0] < best[0]) else best
     return best if best is not None else _scattered(question, reach)
@@ -62,6 +64,8 @@ def approached(question: Question, reach: float) -> Found | None:
 def _walk(question: Question, goal: Goal, reach: float) -> Found | None:
     z, best = question.x, None
     for _ in range(ROUNDS):
+        if question.deadline.passed():
+            break
         step = _local_step(question, goal, z, reach)
         if step is None:
             break
@@ -92,7 +96,8 @@ def _local_step(question: Question, goal: Goal, z: np.ndarray, reach: float) -> 
     high = np.minimum(w * (question.space.hi - x) / reach, 1.0)
     if (low > high).any():
         return None
-    found = least_norm(question.norm, low, high, G / length[:, None], -(rows @ x + right) / length)
+    found = least_norm(question.norm, low, high, G / length[:, None], -(rows @ x + right) / length,
+                       seconds=question.deadline.left)  # fmt: skip
     return None if found is None else (x + found.u * reach / w, A.sum(axis=0))
 
 
@@ -102,6 +107,8 @@ def drawn_in(question: Question, goal: Goal, point: np.ndarray) -> Found:
     free = question.space.free | (point == question.x)
     if free.all() and not question.space.groups:
         for _ in range(HALVINGS):
+            if question.deadline.passed():
+                break
             middle = question.x + 0.5 * (near + far) * (point - question.x)
             middle = np.clip(middle, question.space.lo, question.space.hi)
             met = surely_met((goal,), question.network, middle[None])[0] and question.space.surely_holds(middle)
@@ -116,7 +123,7 @@ def _scattered(question: Question, reach: float) -> Found | None:
     rng = np.random.default_rng(0)
     space, radius = question.space, reach / question.weights
     lo, hi = np.maximum(space.lo, question.x - radius), np.minimum(space.hi, question.x + radius)
-    if (lo > hi).any():
+    if (lo > hi).any() or question.deadline.passed():
         return None
     share = rng.random((SPREAD, 1))
     inside = np.clip(question.x, lo, hi)

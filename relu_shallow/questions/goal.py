@@ -19,10 +19,12 @@ Side = Literal["above", "below"]
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """The points where C f(x) + c >= 0, all rows at once."""
+    """The points where C f(x) + c >= 0, all rows at once; the `strict` ones > 0, where a tie is still the other side.
+    """
 
     C: Float[np.ndarray, "rows outputs"]
     c: Float[np.ndarray, " rows"]
+    strict: Bool[np.ndarray, " rows"]
 
 
 def classes(network: Network) -> int:
@@ -45,7 +47,8 @@ def check_threshold(network: Network, output: int | None, threshold: float) -> N
 
 
 def target_class(network: Network, target: int, threshold: float = 0.0) -> Goal:
-    """Where no other class has a larger output than the target (with one output: where it is on the target's side)."""
+    """Where the target's output is the largest, and the first of those that are (of one output: where it is on its side).
+    """
     if not 0 <= target < classes(network):
         raise UsageError(f"class {target} was asked for, but the network has the classes 0 to {classes(network) - 1}")
     if network.outputs == 1:
@@ -53,11 +56,11 @@ def target_class(network: Network, target: int, threshold: float = 0.0) -> Goal:
     others = [k for k in range(network.outputs) if k != target]
     C = -np.eye(network.outputs)[others]
     C[:, target] = 1.0
-    return Goal(C, np.zeros(len(others)))
+    return Goal(C, np.zeros(len(others)), np.array(others) < target)
 
 
 def another_class(network: Network, own: int, threshold: float = 0.0) -> tuple[Goal, ...]:
-    """Where some other class has at least the output of the own one: one goal for each other class."""
+    """Where some other class has more than the own one's output, or as much and comes first: a goal for each class."""
     if network.outputs == 1:
         return (target_class(network, 1 - own, threshold),)
     goals = []
@@ -65,18 +68,18 @@ def another_class(network: Network, own: int, threshold: float = 0.0) -> tuple[G
         if k != own:
             C = np.zeros((1, network.outputs))
             C[0, k], C[0, own] = 1.0, -1.0
-            goals.append(Goal(C, np.zeros(1)))
+            goals.append(Goal(C, np.zeros(1), np.array([k > own])))
     return tuple(goals)
 
 
 def past(network: Network, output: int, threshold: float, side: Side) -> Goal:
-    """Where an output, before the head, is at or past a threshold."""
+    """Where an output, before the head, is above a threshold, or is not (as `class_of` has it)."""
     if not 0 <= output < network.outputs:
         raise UsageError(f"output {output} was asked for, but the network has the outputs 0 to {network.outputs - 1}")
     sign = 1.0 if side == "above" else -1.0
     C = np.zeros((1, network.outputs))
     C[0, output] = sign
-    return Goal(C, np.array([-sign * threshold]))
+    return Goal(C, np.array([-sign * threshold]), np.array([side == "above"]))
 
 
 def sides(network: Network, X: np.ndarray, output: int | None, threshold: float) -> np.ndarray:

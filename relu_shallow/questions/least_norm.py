@@ -37,8 +37,10 @@ def least_norm(
     G: Float[np.ndarray, "k n"],
     h: Float[np.ndarray, " k"],
     price: float = PENALTIES[0],
+    seconds: float = np.inf,
 ) -> Solution | None:
-    """The u of least norm with G u >= h and low <= u <= high; None where the solver gives up. Rows of unit norm.
+    """The u of least norm with G u >= h and low <= u <= high; None where the solver gives up, as after some seconds.
+    Rows of unit norm.
 
     For "1" and "inf" rows are elastic at a price for the most that one is missed by, so that there is an answer always.
     """
@@ -48,7 +50,7 @@ def least_norm(
     if norm == "2":
         return _least_square(low, high, G, h)
     found = _climbed(norm, low, high, G, h, price) if len(low) <= SMALL else None
-    return found if found is not None else _priced(norm, low, high, G, h, price)
+    return found if found is not None else _priced(norm, low, high, G, h, price, seconds)
 
 
 def _least_square(low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray) -> Solution | None:
@@ -74,7 +76,7 @@ def _least_square(low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarra
 
 
 def _priced(
-    norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray, price: float
+    norm: Norm, low: np.ndarray, high: np.ndarray, G: np.ndarray, h: np.ndarray, price: float, seconds: float = np.inf
 ) -> Solution | None:
     """The least L1 or L-infinity norm by HiGHS."""
     from scipy.optimize import linprog
@@ -92,7 +94,8 @@ def _priced(
         right = np.concatenate([-h, np.zeros(2 * n)])
         ends = [low, np.zeros(1)], [high, np.full(1, np.inf)]
     bounds = np.stack([np.append(np.concatenate(ends[0]), 0.0), np.append(np.concatenate(ends[1]), np.inf)], axis=1)
-    found = linprog(cost, A_ub=rows, b_ub=right, bounds=bounds, method="highs-ds", options=LP_OPTIONS)
+    found = linprog(cost, A_ub=rows, b_ub=right, bounds=bounds, method="highs-ds",
+                    options=LP_OPTIONS | {"time_limit": seconds})  # fmt: skip
     if found.status != 0:
         return None
     dual = -found.ineqlin.marginals

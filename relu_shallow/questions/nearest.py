@@ -5,15 +5,16 @@ becomes half-spaces of the inputs, and the nearest point of those is a lower bou
 multipliers in exact arithmetic (`distance.proved_distance`). The cell with the least bound is divided by the neuron
 whose relaxation costs most there; where no neuron is left open the half-spaces are the cell itself. What real points
 are found bound the distance from above. Nothing is left out but what is proved empty or farther than such a point: an
-answer of a solver that proves nothing leaves a cell the bound it came with.
+answer of a solver that proves nothing leaves a cell the bound it came with. What rounding leaves open at a cell of one
+affine piece is settled in rational arithmetic (ties.py).
 """
 
 from __future__ import annotations
 
 import heapq
-import time
 from dataclasses import dataclass, field
 from itertools import count
+from time import perf_counter
 from typing import Literal
 
 import numpy as np
@@ -23,12 +24,15 @@ from relu_shallow.errors import UsageError
 from relu_shallow.network import Network
 from relu_shallow.precision import FARTHEST, GRAIN, NEAREST, TINY
 from relu_shallow.questions.approach import Found, approached, made_sure
+from relu_shallow.questions.deadline import Deadline
 from relu_shallow.questions.distance import NORMS, Norm, distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
 from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, parts_of
 from relu_shallow.questions.space import Space
+from relu_shallow.questions.ties import exactly_met, surely_empty
 
 Status = Literal["exact", "bounds", "none"]
+Ended = Literal["settled", "time", "rounding", "far"]
 AT_EASE = 10.0  # seconds
 
 
@@ -37,13 +41,16 @@ class Nearest:
     """lower <= the distance to the goal <= upper, both proved; `point` lies at `upper` and surely meets the goal.
 
     `exact`: the bounds agree to precision.NEAREST. `none`: it is proved that the space holds no such point (both are
-    inf). `bounds`: neither within the time; upper is inf and the point NaN where none was found.
+    inf). `bounds`: neither; upper is inf and the point NaN where none was found. `ended` says why the search did:
+    `settled` (by its status), `time` was up, `rounding`: a cell is left in which neither floats nor exact arithmetic
+    found or excluded a point, `far`: none within precision.FARTHEST, and the space goes on.
     """
 
     lower: float
     upper: float
     point: Float[np.ndarray, " n"]
     status: Status
+    ended: Ended
     cells: int
     seconds: float
 
@@ -56,27 +63,36 @@ class _Search:
     """
 
     question: Question
-    ends: float
     aim: float
     best: Found | None
     reach: float
     limit: float
-    heap: list[tuple[float, int, Cell]] = field(default_factory=list)
+    heap: list[tuple[float, int, Cell | Part]] = field(default_factory=list)
     stuck: float = np.inf
     cells: int = 0
     number: count[int] = field(default_factory=count)
 
     def look(self, part: Part) -> None:
-        """Bounds a part, tries its relaxed nearest point on the network, and keeps its cell if it may hold a nearer."""
+        """Bounds a part, tries its relaxed nearest point on the network, and keeps its cell if it may hold a nearer.
+
+        When time is up the part is kept as it came.
+        """
+        if self.question.deadline.passed():
+            heapq.heappush(self.heap, (part.key, next(self.number), part))
+            return
         self.cells += 1
         cell = looked_at(self.question, part, self.reach, self.aim)
         if cell is None:
             return
         found = made_sure(self.question, self.question.goals[cell.goal], cell.z, cell.push)
-        if found is not None and (self.best is None or found[0] < self.best[0]):
-            self.best, self.reach = found, min(self.reach, found[0])
+        self.note(found)
         if self.worth(cell.key):
             heapq.heappush(self.heap, (cell.key, next(self.number), cell))
+
+    def note(self, found: Found | None) -> None:
+        """Keeps a point that is nearer than the best one; nothing beyond it is looked at any more."""
+        if found is not None and (self.best is None or found[0] < self.best[0]):
+            self.best, self.reach = found, min(self.reach, found[0])
 
     def worth(self, key: float) -> bool:
         """Whether a cell of this bound may hold a point that is nearer by more than the tolerance."""
@@ -84,13 +100,25 @@ class _Search:
 
     def run(self) -> None:
         """Divides cells, the one of the least bound first, until none is worth it or time is up."""
-        while self.heap and self.worth(self.heap[0][0]) and time.perf_counter() < self.ends:
+        while self.open and not self.question.deadline.passed():
             _, _, cell = heapq.heappop(self.heap)
+            assert isinstance(cell, Cell), "parts are kept only when time is up"
             parts = parts_of(self.question, cell)
             if not parts:
-                self.stuck = min(self.stuck, cell.key)
+                self.settle(cell)
             for part in parts:
                 self.look(part)
+
+    @property
+    def open(self) -> bool:
+        """Whether a cell is left that is worth to be divided."""
+        return bool(self.heap) and self.worth(self.heap[0][0])
+
+    def settle(self, cell: Cell) -> None:
+        """Decides in exact arithmetic about a cell that nothing is left to divide by."""
+        self.note(exactly_met(self.question, cell))
+        if self.worth(cell.key) and not surely_empty(self.question, cell):
+            self.stuck = min(self.stuck, cell.key)
 
     @property
     def lower(self) -> float:
@@ -120,21 +148,32 @@ def nearest_point(
     After `time_limit` seconds the bounds reached so far are returned. Raises UsageError for a norm, weights or point
     that make no sense, DomainError for a space without a bound where the network's numbers would overflow.
     """
-    started = time.perf_counter()
-    question = _question(network, x, goals, space, norm, weights)
+    started = perf_counter()
+    question = _question(network, x, goals, space, norm, weights, Deadline(started + time_limit, perf_counter))
     if space.surely_holds(question.x) and surely_met(goals, network, question.x[None])[0]:
-        return Nearest(0.0, 0.0, question.x, "exact", 0, time.perf_counter() - started)
-    search, proved = _widening(question, started + time_limit)
+        return Nearest(0.0, 0.0, question.x, "exact", "settled", 0, perf_counter() - started)
+    search, proved = _widening(question)
     lower, best = max(search.lower, proved), search.best
+    nowhere = float(np.inf), np.full(network.inputs, np.nan)
+    upper, point = best if best is not None else nowhere
+    status: Status = "bounds"
     if best is None and lower == np.inf:
-        return Nearest(np.inf, np.inf, np.full(network.inputs, np.nan), "none", search.cells,
-                       time.perf_counter() - started)  # fmt: skip
-    upper, point = best if best is not None else (float(np.inf), np.full(network.inputs, np.nan))
-    status: Status = "exact" if lower >= settled(question, upper) and best is not None else "bounds"
-    return Nearest(lower, upper, point, status, search.cells, time.perf_counter() - started)
+        status = "none"
+    elif best is not None and lower >= settled(question, upper):
+        status = "exact"
+    return Nearest(lower, upper, point, status, _ended(search, status), search.cells, perf_counter() - started)
 
 
-def _widening(question: Question, ends: float) -> tuple[_Search, float]:
+def _ended(search: _Search, status: Status) -> Ended:
+    """Why a search ended."""
+    if status != "bounds":
+        return "settled"
+    if search.stuck < np.inf and not search.open:
+        return "rounding"
+    return "far" if search.best is None and not search.heap and search.limit > FARTHEST else "time"
+
+
+def _widening(question: Question) -> tuple[_Search, float]:
     """The search of the whole space or, where that has no end, of balls that grow until one holds a point.
 
     The second value is the radius of the last ball that is proved to hold none.
@@ -143,27 +182,27 @@ def _widening(question: Question, ends: float) -> tuple[_Search, float]:
     if finite:
         corner = np.maximum(np.abs(question.space.lo - question.x), np.abs(question.space.hi - question.x))
         reach = float(distance(question.norm, question.weights, np.zeros_like(corner), corner))
-        return _searched(question, ends, max(reach, TINY), float(np.inf)), 0.0
+        return _searched(question, max(reach, TINY), float(np.inf)), 0.0
     reach = 1.0 + float(np.abs(question.weights * question.x).max(initial=0.0))
     cells, proved = 0, 0.0
     while True:
-        search = _searched(question, ends, reach, reach)
+        search = _searched(question, reach, reach)
         search.cells += cells
         found = search.best is not None and search.best[0] <= search.limit
         empty = not search.heap and search.stuck == np.inf
-        if found or not empty or reach > FARTHEST or time.perf_counter() > ends:
+        if found or not empty or reach > FARTHEST or question.deadline.passed():
             return search, proved
         cells, proved = search.cells, search.limit
         reach = 8.0 * search.limit if search.best is None else search.best[0]
 
 
-def _searched(question: Question, ends: float, reach: float, limit: float) -> _Search:
+def _searched(question: Question, reach: float, limit: float) -> _Search:
     """The search within `reach` of x, or as far as the first point found, where that is farther; see `_Search`."""
     best = approached(question, reach)
     if best is not None:
         reach, limit = best[0], max(limit, best[0])
     _, errors = zip(*(margins(goal, question.network, question.x[None]) for goal in question.goals), strict=True)
-    search = _Search(question, ends, 64 * float(np.max(errors)), best, reach, limit)
+    search = _Search(question, 64 * float(np.max(errors)), best, reach, limit)
     none = np.zeros(question.network.neurons, np.int8)
     start = np.clip(question.x, question.space.lo, question.space.hi)
     for number in range(len(question.goals)):
@@ -173,7 +212,13 @@ def _searched(question: Question, ends: float, reach: float, limit: float) -> _S
 
 
 def _question(
-    network: Network, x: np.ndarray, goals: tuple[Goal, ...], space: Space, norm: Norm, weights: np.ndarray | None
+    network: Network,
+    x: np.ndarray,
+    goals: tuple[Goal, ...],
+    space: Space,
+    norm: Norm,
+    weights: np.ndarray | None,
+    deadline: Deadline,
 ) -> Question:
     if norm not in NORMS:
         raise UsageError(f"the norm {norm!r} is not one of {', '.join(NORMS)}")
@@ -183,4 +228,4 @@ def _question(
     w = np.ones(network.inputs) if weights is None else np.asarray(weights, dtype=np.float64)
     if w.shape != x.shape or not (np.isfinite(w) & (w > 0)).all():
         raise UsageError(f"weights must be {network.inputs} positive numbers, one for each input")
-    return Question(network, x, goals, space, norm, w)
+    return Question(network, x, goals, space, norm, w, deadline)

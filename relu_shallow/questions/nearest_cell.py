@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int8
 
 from relu_shallow.network import Network, preactivations
 from relu_shallow.precision import LP_TOLERANCE, NOT_WHOLE, PENALTIES, ROOM, SURPLUS, TINY, UNIT, gamma
+from relu_shallow.questions.deadline import Deadline
 from relu_shallow.questions.distance import Norm, proved_distance
 from relu_shallow.questions.goal import Goal
 from relu_shallow.questions.least_norm import least_norm
@@ -29,6 +30,7 @@ class Question:
     space: Space
     norm: Norm
     weights: Float[np.ndarray, " n"]
+    deadline: Deadline
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +77,12 @@ def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell 
         return None
     known, first = _still_good(part, lo, hi)
     ball = Ball(question.norm, question.x, question.weights, reach) if question.norm != "inf" else None
-    bounds = preactivation_bounds(question.network, lo, hi, part.signs, known, first, ball)
+    late = question.deadline.passed
+    bounds = preactivation_bounds(question.network, lo, hi, part.signs, known, first, ball, late)
     if bounds.empty:
         return None
+    if late():
+        return Cell(part.goal, lo, hi, part.signs, bounds, part.key, part.z, np.zeros(len(lo)), ("none", 0))
     lines, owners = _rows_of(question, part, bounds)
     more, constants = question.space.rows()
     A, a = np.concatenate([lines.A, more]), np.concatenate([lines.a, constants])
@@ -102,7 +107,7 @@ def parts_of(question: Question, cell: Cell) -> list[Part]:
     part = Part(cell.goal, cell.lo, cell.hi, cell.signs, cell.key, cell.z, cell.bounds, 0)
     if kind == "whole":
         low, high = cell.hi.copy(), cell.lo.copy()
-        low[index] = np.floor(cell.z[index])
+        low[index] = np.clip(np.floor(cell.z[index]), cell.lo[index], cell.hi[index] - 1.0)
         high[index] = low[index] + 1.0
         return [replace(part, hi=low), replace(part, lo=high)]
     if kind == "range":
@@ -207,25 +212,51 @@ def _row_rounding(question: Question, count: int, rows: np.ndarray) -> np.ndarra
 def _bounded(
     question: Question, lo: np.ndarray, hi: np.ndarray, A: np.ndarray, a: np.ndarray, margin: np.ndarray, reach: float
 ) -> tuple[float, np.ndarray | None, np.ndarray]:
-    """(proved lower bound, relaxed nearest point or None, the rows' multipliers)."""
+    """(proved lower bound, relaxed nearest point or None, the rows' multipliers).
+
+    Where no point fits all rows with their surplus, the nearest one without is what the bound needs.
+    """
+    best, z, y = 0.0, None, np.zeros(len(a))
+    rows = np.flatnonzero(~_hold_anyway(lo, hi, A, a))
+    for surplus in (margin[rows], np.zeros(len(rows))):
+        bound, point, dual, fits = _solved(question, lo, hi, A[rows], a[rows], surplus, reach)
+        if point is not None and (z is None or bound > best):
+            best, z, y[rows] = max(bound, best), point, dual
+        if fits or best >= reach or point is None:
+            break
+    return best, z, y
+
+
+def _hold_anyway(lo: np.ndarray, hi: np.ndarray, A: np.ndarray, a: np.ndarray) -> Bool[np.ndarray, " k"]:
+    """The rows that hold on a whole box, up to rounding: of these a solver would see rounding alone."""
+    size = np.abs(a) + np.abs(A) @ np.maximum(np.abs(lo), np.abs(hi))
+    return np.asarray(np.minimum(A * lo, A * hi).sum(axis=1) + a >= -gamma(2 * len(lo) + 8) * size)
+
+
+def _solved(
+    question: Question, lo: np.ndarray, hi: np.ndarray, A: np.ndarray, a: np.ndarray, margin: np.ndarray, reach: float
+) -> tuple[float, np.ndarray | None, np.ndarray, bool]:
+    """(proved lower bound, relaxed nearest point or None, multipliers, whether it fits the rows by the margin)."""
     x, w = question.x, question.weights
     G = A / w * reach
     length = np.linalg.norm(G, axis=1)
     length = np.where(length > 0, length, 1.0)
     margin = np.where(margin > 0, np.maximum(margin, SURPLUS * length), margin)
     low, high = w * (lo - x) / reach, w * (hi - x) / reach
-    best, z, y = 0.0, None, np.zeros(len(a))
+    best, z, y, fits = 0.0, None, np.zeros(len(a)), False
     for price in PENALTIES:
-        found = least_norm(question.norm, low, high, G / length[:, None], -(A @ x + a - margin) / length, price)
+        found = least_norm(question.norm, low, high, G / length[:, None], -(A @ x + a - margin) / length, price,
+                           question.deadline.left)  # fmt: skip
         if found is None:
             break
         dual = found.dual * reach / length
         bound = proved_distance(question.norm, w, x, (lo, hi), (A, a), dual, found.slope * w)
         if z is None or bound > best:
             best, z, y = max(bound, best), np.clip(x + found.u * reach / w, lo, hi), dual
-        if bound >= reach or found.missed <= LP_TOLERANCE or question.norm == "2":
+        fits = found.missed <= LP_TOLERANCE
+        if bound >= reach or fits or question.norm == "2":
             break
-    return best, z, y
+    return best, z, y, fits
 
 
 def _choose(
@@ -244,7 +275,9 @@ def _choose(
     weight = y[: len(lines.a)]
     weight = weight if weight.any() else np.ones(len(weight))
     if np.count_nonzero(bounds.signs == 0) > CROWDED * len(z):
-        return "range", int(np.argmax((np.abs(lines.A).sum(axis=0) + TINY) * width * ~whole))
+        longest = int(np.argmax((np.abs(lines.A).sum(axis=0) + TINY) * width * ~whole))
+        if halves(bounds.lo, bounds.hi, longest):
+            return "range", longest
     best, chosen = -1.0, ("none", 0)
     offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
     for layer, c, m, t in lines.passes:
@@ -258,4 +291,6 @@ def _choose(
         place = int(np.argmax(score))
         if score[place] > best:
             best, chosen = float(score[place]), ("neuron", int(offsets[layer] + place))
+    if chosen[0] == "none" and (width * whole).any():
+        return "whole", int(np.argmax(width * whole))
     return chosen

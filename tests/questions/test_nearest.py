@@ -192,8 +192,8 @@ def test_a_solver_that_fails_makes_bounds_wider_and_never_wrong(monkeypatch, ans
     truth = checked(network, x, goals, space, "inf")
     rng = np.random.default_rng(12)
 
-    def broken(norm, low, high, G, h, price=1.0):
-        del norm, price
+    def broken(norm, low, high, G, h, price=1.0, seconds=1.0):
+        del norm, price, seconds
         n = len(low)
         if answer == "none":
             return None
