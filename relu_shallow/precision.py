@@ -247,6 +247,20 @@ RESIDUAL = float(np.sqrt(UNIT))  # of least distance programming: below, no poin
 RULE_CHANGE = 0.01  # of a region's depth: how far rounding its rule's numbers for people may move a border
 
 
+def rescaled_error(
+    A: Float[np.ndarray, "rows n"], E: Float[np.ndarray, "rows n"], b: Float[np.ndarray, " rows"],
+    e: Float[np.ndarray, " rows"], offset: Float[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, "rows n"], Float[np.ndarray, " rows"]]:
+    """Bounds on what rows A, and constants b + A offset, are off where the given ones are within E and e.
+
+    A has been divided once, which costs every entry that is not zero one rounding; the sum costs gamma(n + 4) of its
+    magnitudes. So an entry of A that was exact before stays above its bound.
+    """
+    entries = E * (1 + gamma(4)) + gamma(2) * np.abs(A)
+    size = np.abs(A) @ np.abs(offset) + np.abs(b)
+    return entries, e + entries @ np.abs(offset) + gamma(A.shape[1] + 8) * size * (offset != 0).any()
+
+
 def gap_closed(size: float, error: float) -> float:
     """A gap that may be all a solver's tolerance, at values of this size, and the rounding error of a value."""
     return 16 * LP_TOLERANCE * size + 64 * error + 64 * TINY

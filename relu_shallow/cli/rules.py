@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option("--units", metavar="FILE", type=click.Path(),
               help="CSV with the columns feature, scale, offset: show x scale + offset instead of x.")  # fmt: skip
 @click.option("--digits", metavar="N", type=click.IntRange(min=1, max=17),
-              help="Significant digits in text; by default as many as each rule needs.")  # fmt: skip
+              help="Significant digits in text; by default as many as keep each border within 1 % of the region's "
+              "depth, and the point inside within the text.")  # fmt: skip
 @out_option("The table of all inequalities to write (.csv, .parquet, .json, .npz), in full precision.")
 @data_options
 @json_option
@@ -40,16 +41,32 @@ def command(
     """
     from relu_shallow.atomic import check_apart
     from relu_shallow.cli.output import print_json
-    from relu_shallow.cli.tables import check_table_target, put_table, say_how_matched
+    from relu_shallow.cli.tables import check_table_target, put_table
+
+    if out:
+        check_table_target(out, as_json=False)
+    check_apart({"the output": out}, {"the converted network": shallow, "the data": data, "the units": units})
+    regions, found = _ask(shallow, region, data, top, units, options)
+    if out:
+        put_table(out, *rules_table(found))
+    if as_json:
+        print_json({"regions": regions, "rules": [describe(rule) for rule in found], "output": out})
+    else:
+        for rule in found:
+            _print(rule, digits)
+
+
+def _ask(
+    shallow: str, region: int | None, data: str | None, top: int, units: str | None, options: dict[str, Any]
+) -> tuple[int, tuple[Rule, ...]]:
+    """(regions of the network, the rules asked for)."""
+    from relu_shallow.cli.tables import say_how_matched
     from relu_shallow.data import match_columns, read_table
     from relu_shallow.naming import named_by
     from relu_shallow.questions.rules import rules
     from relu_shallow.questions.units import read_units
     from relu_shallow.shallow.stored import open_converted
 
-    if out:
-        check_table_target(out, as_json=False)
-    check_apart({"the output": out}, {"the converted network": shallow, "the data": data, "the units": units})
     converted = open_converted(shallow)
     X = None
     if data is not None:
@@ -58,14 +75,7 @@ def command(
         say_how_matched(table, converted.network.feature_names)
         X = match_columns(table, converted.network.feature_names)
     own = read_units(units, converted.network) if units else None
-    found = rules(converted, region, data=X, top=top, units=own)
-    if out:
-        put_table(out, *rules_table(found))
-    if as_json:
-        print_json({"regions": converted.regions, "rules": [describe(rule) for rule in found], "output": out})
-    else:
-        for rule in found:
-            _print(rule, digits)
+    return converted.regions, rules(converted, region, data=X, top=top, units=own)
 
 
 def rules_table(found: tuple[Rule, ...]) -> tuple[list[str], list[Any]]:
@@ -98,6 +108,7 @@ def describe(rule: Rule) -> dict[str, Any]:
         "share": rule.share,
         "proved_needless": rule.proved_needless,
         "digits": rule.digits,
+        "model_digits": rule.model_digits,
         "text": rule_lines(rule),
         "model": model_lines(rule),
     }
@@ -105,6 +116,7 @@ def describe(rule: Rule) -> dict[str, Any]:
 
 def _print(rule: Rule, digits: int | None) -> None:
     """A region for people."""
+    from relu_shallow.cli.output import say
     from relu_shallow.errors import printable
     from relu_shallow.questions.rules import model_lines, number_text, rule_lines
 
@@ -112,7 +124,12 @@ def _print(rule: Rule, digits: int | None) -> None:
     shown = rule.digits if digits is None else digits
     click.echo(f"region {rule.region}{share}: {len(rule.b)} inequalities ({rule.proved_needless} left out, proved to "
                f"follow), inscribed radius {number_text(rule.radius, 3)}, {shown} digits shown")  # fmt: skip
-    for line in rule_lines(rule, digits):
+    for line in rule_lines(rule, shown):
         click.echo(f"  {printable(line)}")
-    for line in model_lines(rule, max(shown, 4)):
+    for line in model_lines(rule, digits):
         click.echo(f"  => {printable(line)}")
+    if digits is not None and digits < rule.digits:
+        inside = "" if rule.holds_witness(digits) else ": even the point inside that the list holds violates the text"
+        say(f"region {rule.region} needs {rule.digits} digits, and {digits} are shown{inside}")
+    elif not rule.holds_witness(shown):
+        say(f"region {rule.region} is too small for numbers of {shown} digits; its exact shape is in --json")

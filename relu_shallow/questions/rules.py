@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.errors import DataError, UsageError
-from relu_shallow.precision import RULE_CHANGE
-from relu_shallow.questions.halfspaces import HalfSpaces, needed_rows
+from relu_shallow.precision import RULE_CHANGE, TINY, UNIT, gamma, rescaled_error
+from relu_shallow.questions.halfspaces import WALL, HalfSpaces, Rows, exact_half_spaces, exact_map, needed_rows
 from relu_shallow.questions.listed import all_listed, half_spaces_in, listed, region_counts
+from relu_shallow.questions.rule_text import as_shown, inequality_lines, map_line, normalised, number_text
 from relu_shallow.questions.source import Converted
 from relu_shallow.questions.units import Units
 from relu_shallow.shallow.table import ShallowNetwork, as_points
 
 DIGITS = range(3, 18)  # of which the first that suffice are shown
+MODEL_DIGITS = 4  # at least, of a local model's numbers
 TOP = 5
 
 
@@ -27,6 +30,8 @@ class Rule:
     `neuron` is the neuron of each row, or -1 for a bound of the domain. Outputs are alpha x + beta there, `witness` is
     a point inside. `radius` is the largest ball's in the network's own units; `share` is the part of the data's rows in
     the region, NaN without data; `proved_needless` counts the rows left out, each proved to follow from those kept.
+    `reach` is how far the text is meant to hold (the domain's box, else the ball inside), `depth` the ball's radius,
+    feature by feature in the user's units. Coefficients within their own rounding error of zero are zero.
     """
 
     region: int
@@ -46,15 +51,45 @@ class Rule:
 
     @property
     def digits(self) -> int:
-        """How many digits the rule needs in text, so that no border is shown more than 1 % of the depth away."""
-        return next((digits for digits in DIGITS if self._moves(digits) <= RULE_CHANGE), DIGITS[-1])
-
-    def _moves(self, digits: int) -> float:
-        """By how much rounding to so many digits moves a border within reach, in units of the region's depth."""
+        """How many digits the text needs: the witness fits it, and no border is more than 1 % of the depth away."""
         A, b = normalised(self.A, self.b)
-        shown, constant = _cut(A, digits), _cut(b, digits)
-        moved = np.abs(shown - A) @ self.reach + np.abs(constant - b)
-        return float((moved / np.maximum(np.abs(A) @ self.depth, np.finfo(float).tiny)).max(initial=0.0))
+        return _fewest(lambda digits: self._moves(A, b, digits) <= RULE_CHANGE and self.holds_witness(digits))
+
+    @property
+    def model_digits(self) -> int:
+        """How many digits the local model needs to be within 1 % of what it changes by over the depth."""
+        return max(_fewest(lambda digits: self._moves(self.alpha, self.beta, digits) <= RULE_CHANGE), MODEL_DIGITS)
+
+    def holds_witness(self, digits: int) -> bool:
+        """Whether the witness, as it is, fits every inequality shown with so many digits: exactly, as decimals."""
+        A, b = normalised(self.A, self.b)
+        A, b = as_shown(A, digits), as_shown(b, digits)
+        slack = b - A @ self.witness
+        unsure = gamma(A.shape[1] + 4) * (np.abs(A) @ np.abs(self.witness) + np.abs(b)) + TINY
+        if (slack < -unsure).any():
+            return False
+        x = [Fraction(value) for value in self.witness.tolist()]
+        close = np.flatnonzero(slack <= unsure)
+        return all(_decimal(A[k], digits, x) <= Fraction(number_text(float(b[k]), digits)) for k in close.tolist())
+
+    def _moves(self, A: np.ndarray, b: np.ndarray, digits: int) -> float:
+        """By how much rounding to so many digits moves A x - b within reach, in what it changes by over the depth."""
+        moved = np.abs(as_shown(A, digits) - A) @ self.reach + np.abs(as_shown(b, digits) - b)
+        least = np.linalg.norm(A * self.depth, axis=1)
+        constant = ~A.any(axis=1)  # nothing to compare with: as many digits as the constant's own 1 % needs
+        least = np.where(constant, np.abs(b), least)
+        return float((moved / np.maximum(least, TINY)).max(initial=0.0))
+
+
+def _fewest(suffice: Callable[[int], bool]) -> int:
+    """The fewest digits that suffice; all that there are where none do."""
+    return next((digits for digits in DIGITS if suffice(digits)), DIGITS[-1])
+
+
+def _decimal(row: np.ndarray, digits: int, x: list[Fraction]) -> Fraction:
+    """The left side of an inequality as its text says it."""
+    used = np.flatnonzero(row).tolist()
+    return sum((Fraction(number_text(float(row[j]), digits)) * x[j] for j in used), Fraction(0))
 
 
 def rules(
@@ -97,96 +132,94 @@ def _radii(converted: Converted) -> Float[np.ndarray, " regions"]:
 
 
 def _rule(number: int, cell: HalfSpaces, radius: float, share: float, units: Units) -> Rule:
-    """The rule of a cell: x = (x_user - offset) / scale put into its rows and its map."""
+    """The rule of a cell: x = (x_user - offset) / scale put into its rows and its map, where zero means zero."""
     keep = needed_rows(cell)
-    A, b = -cell.A[keep] / units.scale, cell.b[keep].copy()
-    b += A @ units.offset
-    alpha = cell.alpha / units.scale
-    network = cell.network
-    size = np.abs(cell.witness) + (radius if np.isfinite(radius) else 1.0)
+    exact = exact_half_spaces(cell) if _doubtful(cell, keep) else []
+    rows = _sure_rows(cell, keep, exact)
+    A, b = in_units(-rows[0], rows[1], rows[2], rows[3], units)
+    slopes, constants, slopes_off, constants_off = _sure_map(cell, bool(exact))
+    alpha, beta = in_units(slopes, 0.0 - constants, slopes_off, constants_off, units)
+    network, deep = cell.network, _depth(cell, radius)
+    size = np.abs(cell.witness) + deep
     reach = np.where(np.isfinite(cell.hi), np.maximum(np.abs(cell.lo), np.abs(cell.hi)), size)
-    deep = np.full(network.inputs, radius if np.isfinite(radius) and radius > 0 else 1.0)
     return Rule(
-        number, network.feature_names, network.output_names, A, b, cell.neuron[keep], alpha,
-        cell.beta - alpha @ units.offset, cell.witness * units.scale + units.offset, radius, share,
-        len(cell.b) - len(keep), reach * np.abs(units.scale) + np.abs(units.offset), deep * np.abs(units.scale),
+        number, network.feature_names, network.output_names, A, b, cell.neuron[keep], alpha, 0.0 - beta,
+        cell.witness * units.scale + units.offset, radius, share, len(cell.b) - len(keep),
+        reach * np.abs(units.scale) + np.abs(units.offset), deep * np.abs(units.scale),
     )  # fmt: skip
 
 
-def normalised(
-    A: Float[np.ndarray, "rows inputs"], b: Float[np.ndarray, " rows"]
-) -> tuple[Float[np.ndarray, "rows inputs"], Float[np.ndarray, " rows"]]:
-    """Rows with largest coefficient 1 in size: the same half-spaces."""
-    largest = np.abs(A).max(axis=1, initial=0.0)
-    largest = np.where(largest > 0, largest, 1.0)
-    return A / largest[:, None], b / largest
+def in_units(
+    A: Float[np.ndarray, "rows inputs"], b: Float[np.ndarray, " rows"], E: Float[np.ndarray, "rows inputs"],
+    e: Float[np.ndarray, " rows"], units: Units,
+) -> tuple[Float[np.ndarray, "rows inputs"], Float[np.ndarray, " rows"]]:  # fmt: skip
+    """(A, b) of A x - b as a function of x in the user's units; numbers within their own rounding error are zero."""
+    A, E = A / units.scale, E / np.abs(units.scale)
+    moved = b + A @ units.offset
+    unsure, constant_unsure = rescaled_error(A, E, b, e, units.offset)
+    return np.where(np.abs(A) <= unsure, 0.0, A), np.where(np.abs(moved) <= constant_unsure, 0.0, moved)
+
+
+def _depth(cell: HalfSpaces, radius: float) -> float:
+    """The radius of the largest ball inside; where balls of any size fit, the witness's own distance from borders."""
+    if np.isfinite(radius):
+        return radius
+    norm = np.linalg.norm(cell.A, axis=1)
+    away = (cell.A @ cell.witness + cell.b)[norm > 0] / norm[norm > 0]
+    return max(float(away.min(initial=np.inf)), 0.0) if len(away) else 1.0
+
+
+# --- numbers that rounding may have made ------------------------------------------------------------------------
+
+
+def _doubtful(cell: HalfSpaces, keep: Int[np.ndarray, " kept"]) -> bool:
+    """Whether some number of the rows kept, or of the map, may be zero but for rounding."""
+    pairs = ((cell.A[keep], cell.E[keep]), (cell.b[keep], cell.e[keep]),
+             (cell.alpha, cell.alpha_error), (cell.beta, cell.beta_error))  # fmt: skip
+    return any(((np.abs(value) <= error) & (error > 0)).any() for value, error in pairs)
+
+
+def _sure_rows(
+    cell: HalfSpaces, keep: Int[np.ndarray, " kept"], exact: Rows
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(A, b, E, e) of the rows kept, from the exact ones, rounded once, where these are given."""
+    A, b, E, e = cell.A[keep].copy(), cell.b[keep].copy(), cell.E[keep].copy(), cell.e[keep].copy()
+    if not exact:
+        return A, b, E, e
+    for place, k in enumerate(keep.tolist()):
+        if cell.neuron[k] == WALL:
+            continue
+        size = Fraction(max(np.abs(A[place]).max(), abs(b[place]))) / max(abs(int(v)) for v in exact[k])
+        row = np.array([float(int(v) * size) for v in exact[k]])
+        A[place], b[place] = row[:-1], row[-1]
+        E[place], e[place] = UNIT * np.abs(row[:-1]), UNIT * abs(row[-1])
+    return A, b, E, e
+
+
+def _sure_map(cell: HalfSpaces, exactly: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(alpha, beta, their errors), the exact ones rounded once where asked for."""
+    if not exactly:
+        return cell.alpha, cell.beta, cell.alpha_error, cell.beta_error
+    maps = [exact_map(cell, unit) for unit in np.eye(cell.network.outputs)]
+    alpha = np.array([[float(value) for value in h] for h, _ in maps]).reshape(cell.alpha.shape)
+    beta = np.array([float(c) for _, c in maps])
+    return alpha, beta, UNIT * np.abs(alpha), UNIT * np.abs(beta)
+
+
+# --- words ------------------------------------------------------------------------------------------------------
 
 
 def rule_lines(rule: Rule, digits: int | None = None) -> list[str]:
     """The rule in words: `age <= 41.2`, `0 <= dose <= 3`, `age - 0.45 dose <= 12`, with so many significant digits."""
-    count = rule.digits if digits is None else digits
     A, b = normalised(rule.A, rule.b)
-    low: dict[int, float] = {}
-    high: dict[int, float] = {}
-    several = []
-    for row, bound in zip(A, b.tolist(), strict=True):
-        used = np.flatnonzero(row)
-        if len(used) == 1:
-            j = int(used[0])
-            if row[j] > 0:
-                high[j] = min(bound, high.get(j, np.inf))
-            else:
-                low[j] = max(-bound, low.get(j, -np.inf))
-        else:
-            several.append(_inequality(row, bound, rule.features, count))
-    single = [_interval(rule.features[j], low.get(j), high.get(j), count) for j in sorted({*low, *high})]
-    return single + several
+    return inequality_lines(A, b, rule.features, rule.digits if digits is None else digits)
 
 
-def model_lines(rule: Rule, digits: int = 4) -> list[str]:
+def model_lines(rule: Rule, digits: int | None = None) -> list[str]:
     """The local model in words: `y0 = 0.3 + 1.2 age - 0.05 dose`, terms by size over the region's reach."""
+    count = rule.model_digits if digits is None else digits
     lines = []
     for name, row, constant in zip(rule.outputs, rule.alpha, rule.beta.tolist(), strict=True):
         order = [j for j in np.argsort(-np.abs(row) * rule.reach, kind="stable").tolist() if row[j] != 0]
-        terms = "".join(_term(float(row[j]), rule.features[j], digits, first=False) for j in order)
-        lines.append(f"{name} = {number_text(constant, digits)}{terms}")
+        lines.append(map_line(name, row, constant, order, rule.features, count))
     return lines
-
-
-def number_text(value: float, digits: int) -> str:
-    """A number with so many significant digits, without needless zeros or exponents."""
-    text = f"{value:.{digits}g}"
-    return "0" if text == "-0" else text
-
-
-def _cut(values: np.ndarray, digits: int) -> np.ndarray:
-    """Values as text with so many digits says them."""
-    shown = [float(f"{value:.{digits}g}") for value in np.ravel(values).tolist()]
-    return np.array(shown, dtype=np.float64).reshape(np.shape(values))
-
-
-def _inequality(row: np.ndarray, bound: float, names: Sequence[str], digits: int) -> str:
-    order = sorted(np.flatnonzero(row).tolist(), key=lambda j: -abs(row[j]))
-    if order and row[order[0]] < 0:  # the leading feature positive, and the sense turned
-        terms = "".join(_term(-float(row[j]), names[j], digits, first=j == order[0]) for j in order)
-        return f"{terms} >= {number_text(-bound, digits)}"
-    terms = "".join(_term(float(row[j]), names[j], digits, first=j == order[0]) for j in order)
-    return f"{terms or '0'} <= {number_text(bound, digits)}"
-
-
-def _term(value: float, name: str, digits: int, *, first: bool) -> str:
-    size = number_text(abs(value), digits)
-    shown = name if size == "1" else f"{size} {name}"
-    if first:
-        return f"-{shown}" if value < 0 else shown
-    return f" - {shown}" if value < 0 else f" + {shown}"
-
-
-def _interval(name: str, low: float | None, high: float | None, digits: int) -> str:
-    if low is not None and low == high:
-        return f"{name} = {number_text(low, digits)}"
-    if low is not None and high is not None:
-        return f"{number_text(low, digits)} <= {name} <= {number_text(high, digits)}"
-    if low is not None:
-        return f"{name} >= {number_text(low, digits)}"
-    return f"{name} <= {number_text(np.inf if high is None else high, digits)}"

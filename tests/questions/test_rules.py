@@ -1,5 +1,7 @@
 """Rules say what their region is: the same points, no row too many, none lost, in the user's units."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from command_line import one_sentence, random_layers, run, run_json, write_csv, write_onnx
@@ -15,7 +17,8 @@ from relu_shallow.domain import Polytope
 from relu_shallow.errors import DataError, UsageError
 from relu_shallow.network import from_layers
 from relu_shallow.questions.halfspaces import exact_multipliers
-from relu_shallow.questions.rules import rule_lines, rules
+from relu_shallow.questions.rule_text import normalised
+from relu_shallow.questions.rules import model_lines, rule_lines, rules
 from relu_shallow.questions.units import Units, read_units
 
 
@@ -107,6 +110,91 @@ def test_text_with_its_digits_still_describes_the_region():
             assert said(line, rule.features, ball).all()
 
 
+def thin_network(scale, seed):
+    """Neurons nearly parallel, so that some regions are slivers, at inputs of any size."""
+    rng = np.random.default_rng(seed)
+    W, b = rng.normal(size=(6, 2)), rng.normal(size=6) * scale
+    W[3], b[3] = W[0] + 1e-4 * W[1], b[0]
+    return from_layers([(W, b), (rng.normal(size=(3, 6)), rng.normal(size=3) * scale), (np.ones((2, 3)), np.ones(2))])
+
+
+@pytest.mark.parametrize("units", [None, Units(np.array([10.0, -0.25]), np.array([38.7, 0.1]))], ids=["own", "units"])
+@pytest.mark.parametrize("scale", [1.0, 1e6, 1e-9])
+@pytest.mark.parametrize("domain", ["box", "all"])
+def test_the_text_holds_for_the_witness_and_moves_no_border_by_a_hundredth_of_the_depth(units, scale, domain):
+    shallow = convert(thin_network(scale, 1), domain=Box(-scale, scale) if domain == "box" else WholeSpace())
+    for rule in every_rule(shallow, units=units):
+        text = [inequality(part, rule.features) for line in rule_lines(rule) for part in parts_of(line)]
+        x = [Fraction(value) for value in rule.witness.tolist()]
+        assert all(sum(a * v for a, v in zip(row, x, strict=True)) <= bound for row, bound in text)
+        shown = np.array([[float(a) for a in row] for row, _ in text]), np.array([float(bound) for _, bound in text])
+        A, b = normalised(rule.A, rule.b)
+        place = [np.abs(A - row).sum(axis=1).argmin() for row in normalised(*shown)[0]]
+        moved = np.abs(normalised(*shown)[0] - A[place]) @ rule.reach + np.abs(normalised(*shown)[1] - b[place])
+        assert (moved <= 0.0101 * np.linalg.norm(A[place] * rule.depth, axis=1)).all()
+
+
+def parts_of(line):
+    """`a <= x <= b` as the two inequalities it is, and `x = a` as well."""
+    words = line.split(" <= ")
+    return [f"{words[0]} <= {words[1]}", f"{words[1]} <= {words[2]}"] if len(words) == 3 else [line]
+
+
+def inequality(text, features):
+    """(coefficients, bound) of a text as `x0 - 0.45 x1 <= 3`, as fractions."""
+    turned = " >= " in text
+    left, right = (side_of(side, features) for side in text.split(" >= " if turned else " <= "))
+    row, bound = [a - b for a, b in zip(left[0], right[0], strict=True)], right[1] - left[1]
+    return ([-a for a in row], -bound) if turned else (row, bound)
+
+
+def side_of(text, features):
+    row, constant, sign, factor = [Fraction(0)] * len(features), Fraction(0), 1, None
+    for word in text.split():
+        if word in ("+", "-"):
+            constant += 0 if factor is None else sign * factor
+            sign, factor = (1 if word == "+" else -1), None
+        elif word.lstrip("-") in features:
+            minus = -1 if word.startswith("-") else 1
+            row[features.index(word.lstrip("-"))] += sign * minus * (1 if factor is None else factor)
+            sign, factor = 1, None
+        else:
+            factor = Fraction(word)
+    return row, constant + (0 if factor is None else sign * factor)
+
+
+def test_the_local_model_in_words_is_the_local_model():
+    """Its terms cancel in units far from the network's own; the text must not lose what is left."""
+    network = from_layers([(np.array([[1.0, 1e-3]]), np.zeros(1)), (np.array([[0.01]]), np.zeros(1))])
+    units = Units(np.array([1.0, 1.0]), np.array([123456.7, 0.0]))
+    for rule in every_rule(convert(network, domain=Box(-1.0, 1.0)), units=units):
+        (line,) = model_lines(rule)
+        told = side_of(line.removeprefix("y0 = "), rule.features)
+        value = told[1] + sum(a * Fraction(v) for a, v in zip(told[0], rule.witness.tolist(), strict=True))
+        assert abs(float(value) - (rule.alpha @ rule.witness + rule.beta)[0]) <= 1e-3 * 0.01
+
+
+def test_what_is_zero_is_said_to_be_zero_in_the_users_units():
+    # x0 + 0.1 >= 0 stands at zero where x0_user = 3 x0 + 0.3; 0.1 + 0.2 - 0.3 is no feature of the second layer
+    first = (np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), np.array([0.1, 5.0, 5.0]))
+    second = (np.array([[1.0, 0.1 + 0.2, -0.3]]), np.zeros(1))  # carries x1 times 5.6e-17, which floats do hold
+    network = from_layers([first, second, (np.ones((1, 1)), np.zeros(1))])
+    units = Units(np.array([3.0, 1.0]), np.array([0.3, 0.0]))
+    lines = {line for rule in every_rule(convert(network, domain=Box(-1.0, 1.0)), units=units)
+             for line in rule_lines(rule)}  # fmt: skip
+    assert "x0 >= 0" in " ".join(lines) or "0 <= x0" in " ".join(lines)
+    assert not any("e-1" in line for line in lines if line.startswith("x0") and "x1" not in line)
+
+
+def test_cancelling_rows_are_said_as_they_are_in_exact_arithmetic():
+    """1e17 x0 goes in twice and cancels: what is left is x1 - 0.3, below the error bound of floats' own sums."""
+    first = (np.array([[1e17, 1.0], [1e17, 0.0]]), np.array([1e18, 1e18]))
+    second = (np.array([[1.0, -1.0]]), np.array([-0.3]))
+    shallow = convert(from_layers([first, second, (np.ones((1, 1)), np.zeros(1))]), domain=Box(-1.0, 1.0))
+    assert {line for rule in every_rule(shallow) for line in rule_lines(rule)} == {
+        "-1 <= x0 <= 1", "-1 <= x1 <= 0.3", "0.3 <= x1 <= 1"}  # fmt: skip
+
+
 def said(line, features, X):
     """Which rows of X an inequality written for people holds for."""
     parts = line.replace(">=", "<=").split(" <= ")
@@ -175,6 +263,8 @@ def test_the_command_speaks_of_files_and_folders_alike(tmp_path):
     text = run("rules", tmp_path / "s", *words)
     assert "% of the data" in text.stdout
     assert "digits shown" in text.stdout
+    few = run("rules", tmp_path / "s", *words, "--digits", 1)
+    assert "digits, and 1 are shown" in few.stderr
     refused = run("rules", model)
     assert refused.exit_code == 2
     one_sentence(refused.stderr)
