@@ -275,7 +275,10 @@ def _reach(network: Network, bounds: Bounds, layer: int) -> np.ndarray:
 
 
 def _interval(network: Network, index: int, found: Bounds) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of a layer's pre-activations from those of the values that come in, one by one."""
+    """Bounds of a layer's pre-activations from those of the values that come in, one by one.
+
+    Where nothing but zeros comes in they are the bias, without an error.
+    """
     W, b = network.affine[index].W, network.affine[index].b
     low, high = _into(network, found, index)
     middle, half = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
@@ -283,7 +286,8 @@ def _interval(network: Network, index: int, found: Bounds) -> tuple[np.ndarray, 
     spread = _times(half, size)
     error = gamma(W.shape[1] + 8) * (_times(np.maximum(np.abs(low), np.abs(high)) * 2, size) + np.abs(b)) + TINY
     centre = _times(middle, W.T) + b
-    return centre - spread - error, centre + spread + error
+    constant = _times(((low != 0) | (high != 0)).astype(np.float64), size) == 0
+    return np.where(constant, b, centre - spread - error), np.where(constant, b, centre + spread + error)
 
 
 def _tightened(

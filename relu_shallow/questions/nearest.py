@@ -27,7 +27,7 @@ from relu_shallow.questions.approach import Found, approached, made_sure
 from relu_shallow.questions.deadline import Deadline
 from relu_shallow.questions.distance import NORMS, Norm, distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
-from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, parts_of
+from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, part_of, parts_of
 from relu_shallow.questions.space import Space
 from relu_shallow.questions.ties import exactly_met, surely_empty
 
@@ -115,10 +115,13 @@ class _Search:
         return bool(self.heap) and self.worth(self.heap[0][0])
 
     def settle(self, cell: Cell) -> None:
-        """Decides in exact arithmetic about a cell that nothing is left to divide by."""
-        self.note(exactly_met(self.question, cell))
-        if self.worth(cell.key) and not surely_empty(self.question, cell):
-            self.stuck = min(self.stuck, cell.key)
+        """Decides about a cell that nothing is left to divide by: without a surplus, and in exact arithmetic."""
+        bare = looked_at(self.question, part_of(cell), self.reach, 0.0)
+        if bare is None or not self.worth(bare.key):
+            return
+        self.note(exactly_met(self.question, bare))
+        if self.worth(bare.key) and not surely_empty(self.question, bare):
+            self.stuck = min(self.stuck, bare.key)
 
     @property
     def lower(self) -> float:
@@ -206,7 +209,7 @@ def _searched(question: Question, reach: float, limit: float) -> _Search:
     none = np.zeros(question.network.neurons, np.int8)
     start = np.clip(question.x, question.space.lo, question.space.hi)
     for number in range(len(question.goals)):
-        search.look(Part(number, question.space.lo, question.space.hi, none, 0.0, start, None, 0))
+        search.look(Part(number, question.space.lo, question.space.hi, none, 0.0, start, None, 0, 0))
     search.run()
     return search
 

@@ -17,7 +17,9 @@ from relu_shallow.questions.space import Space
 from relu_shallow.questions.splitting import halves, with_either_sign
 from relu_shallow.relaxation import Ball, Bounds, Lines, lines_above, preactivation_bounds
 
-CROWDED = 6  # open neurons for each input: with more, ranges are halved instead of signs given
+CROWDED = 6  # open neurons for each input: with more, ranges are halved instead of signs given,
+GLANCE = 2.0**-40  # of what a relaxation costs anywhere, beside what it costs at the point: for where that is nothing
+HALVED = 8  # until, on the average, a cell is so many times halved in each input (kinks may all meet in a point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class Cell:
 
     No such point is nearer than `key` (proved). `z` is the relaxed nearest point, `push` a direction in which the goal
     gets safer there, and `split` what to divide the cell by: ("neuron", index), ("whole", feature), ("range", feature)
-    or ("none", 0).
+    or ("none", 0). Its ranges were halved `halved` times.
     """
 
     goal: int
@@ -51,6 +53,7 @@ class Cell:
     z: Float[np.ndarray, " n"]
     push: Float[np.ndarray, " n"]
     split: tuple[str, int]
+    halved: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ class Part:
     z: Float[np.ndarray, " n"]
     known: Bounds | None
     first: int
+    halved: int
 
 
 def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell | None:
@@ -82,7 +86,8 @@ def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell 
     if bounds.empty:
         return None
     if late():
-        return Cell(part.goal, lo, hi, part.signs, bounds, part.key, part.z, np.zeros(len(lo)), ("none", 0))
+        return Cell(part.goal, lo, hi, part.signs, bounds, part.key, part.z, np.zeros(len(lo)), ("none", 0),
+                    part.halved)  # fmt: skip
     lines, owners = _rows_of(question, part, bounds)
     more, constants = question.space.rows()
     A, a = np.concatenate([lines.A, more]), np.concatenate([lines.a, constants])
@@ -95,23 +100,28 @@ def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell 
     if key == np.inf or key > reach:
         return None
     z = part.z if z is None else z
-    split = _choose(question, bounds, lines, y, z, hi - lo)
+    split = _choose(question, bounds, lines, y, z, hi - lo, part.halved)
     top = np.flatnonzero(owners < 0)
     push = lines.A[top].sum(axis=0) if len(top) else np.zeros(len(z))
-    return Cell(part.goal, lo, hi, part.signs, bounds, key, z, push, split)
+    return Cell(part.goal, lo, hi, part.signs, bounds, key, z, push, split, part.halved)
+
+
+def part_of(cell: Cell) -> Part:
+    """A cell that is to be looked at again."""
+    return Part(cell.goal, cell.lo, cell.hi, cell.signs, cell.key, cell.z, cell.bounds, 0, cell.halved)
 
 
 def parts_of(question: Question, cell: Cell) -> list[Part]:
     """The two parts that a cell is divided into; none where there is nothing left to divide it by."""
     kind, index = cell.split
-    part = Part(cell.goal, cell.lo, cell.hi, cell.signs, cell.key, cell.z, cell.bounds, 0)
+    part = part_of(cell)
     if kind == "whole":
         low, high = cell.hi.copy(), cell.lo.copy()
         low[index] = np.clip(np.floor(cell.z[index]), cell.lo[index], cell.hi[index] - 1.0)
         high[index] = low[index] + 1.0
         return [replace(part, hi=low), replace(part, lo=high)]
     if kind == "range":
-        return [replace(part, lo=lo, hi=hi) for lo, hi in halves(cell.lo, cell.hi, index)]
+        return [replace(part, lo=lo, hi=hi, halved=cell.halved + 1) for lo, hi in halves(cell.lo, cell.hi, index)]
     if kind == "none":
         return []
     ends = np.cumsum(question.network.widths)
@@ -260,7 +270,7 @@ def _solved(
 
 
 def _choose(
-    question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: np.ndarray, width: np.ndarray
+    question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: np.ndarray, width: np.ndarray, halved: int
 ) -> tuple[str, int]:
     """What to divide by: the whole feature farthest from whole, else the neuron that costs the bound most at z.
 
@@ -274,7 +284,7 @@ def _choose(
     Z = preactivations(network, z[None])
     weight = y[: len(lines.a)]
     weight = weight if weight.any() else np.ones(len(weight))
-    if np.count_nonzero(bounds.signs == 0) > CROWDED * len(z):
+    if np.count_nonzero(bounds.signs == 0) > CROWDED * len(z) and halved < HALVED * len(z):
         longest = int(np.argmax((np.abs(lines.A).sum(axis=0) + TINY) * width * ~whole))
         if halves(bounds.lo, bounds.hi, longest):
             return "range", longest
@@ -287,7 +297,8 @@ def _choose(
             continue
         at = np.clip(Z[layer][0], low, high)
         gap = np.abs(m * at + t - c * (at * np.where(at > 0, gate.active, gate.inactive)))
-        score = np.where(open_, weight[: len(c)] @ gap, -1.0)
+        rough = weight[: len(c)] @ gap + GLANCE * np.abs(t).sum(axis=0)
+        score = np.where(open_, rough, -1.0)
         place = int(np.argmax(score))
         if score[place] > best:
             best, chosen = float(score[place]), ("neuron", int(offsets[layer] + place))
