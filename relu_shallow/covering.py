@@ -15,6 +15,7 @@ from relu_shallow.regions.charts import input_chart
 from relu_shallow.regions.exact import exact_pattern, lay_out_exactly
 from relu_shallow.regions.folder import RegionsFolder, as_keys, find
 from relu_shallow.regions.partition import pack
+from relu_shallow.shallow.projection import parts_of
 from relu_shallow.shallow.stored import StoredNetwork, in_pieces
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -109,6 +110,14 @@ def _listed(
     """Whether each pattern is in the list."""
     if isinstance(listed, RegionsFolder):
         return find(listed, bits) >= 0
-    keys, wanted = as_keys(listed.table.bits), as_keys(bits)
+    found = np.ones(len(bits), dtype=bool)
+    for table in listed.tables:  # a point is covered where all modules list it
+        wanted = bits if table.module is None else parts_of(bits, table.module)
+        found &= _among(as_keys(table.bits), as_keys(wanted))
+    return found
+
+
+def _among(keys: np.ndarray, wanted: np.ndarray) -> Bool[np.ndarray, " points"]:
+    """Whether each key is one of those that are sorted."""
     at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.asarray(keys[at] == wanted)

@@ -6,6 +6,7 @@ A drawing shows the input space: one line is an input axis, letters or numbers a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -151,3 +152,26 @@ def case(name: str) -> NamedNetwork:
         layers = [(stored[f"W{i}"], stored[f"b{i}"]) for i in range(len(stored.files)) if f"W{i}" in stored.files]
         box = stored["box_lo"], stored["box_hi"]
     return NamedNetwork(from_layers(layers), box, *CASES[name])
+
+
+GATES = {"relu": (0.0, 1.0), "leaky": (0.1, 1.0), "abs": (-1.0, 1.0), "linear": (1.0, 1.0)}
+
+
+def planted(seed, modules=3, widths=(3, 2), inputs=3, outputs=2, gates=("relu",), own_inputs=False):
+    """A network of so many modules, its neurons shuffled in each layer, and the module of each neuron."""
+    rng = np.random.default_rng(seed)
+    label = [np.repeat(np.arange(modules), width) for width in widths]
+    order = [rng.permutation(len(part)) for part in label]
+    label = [part[place] for part, place in zip(label, order, strict=True)]
+    first = rng.normal(size=(len(label[0]), inputs))
+    if own_inputs:
+        first *= label[0][:, None] == np.arange(inputs) % modules
+    affine, slopes = [Affine(first, rng.normal(size=len(first)))], []
+    for below, above in pairwise(label):
+        W = rng.normal(size=(len(above), len(below))) * (above[:, None] == below)
+        affine.append(Affine(W, rng.normal(size=len(above))))
+    affine.append(Affine(rng.normal(size=(outputs, len(label[-1]))), rng.normal(size=outputs)))
+    for part in label:
+        kinds = np.array([GATES[kind] for kind in rng.choice(gates, len(part))])
+        slopes.append(Gate(kinds[:, 0], kinds[:, 1]))
+    return Network(tuple(affine), tuple(slopes)), np.concatenate(label)

@@ -1,13 +1,12 @@
 """Networks that fall apart into modules: found whatever the order of neurons, adding up exactly, region by region."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import NAMED, case
+from networks import NAMED, case, planted
 from scipy.sparse import csr_array
 
 from relu_shallow.conversion import convert
@@ -18,28 +17,6 @@ from relu_shallow.modules import addend, modules_of, never_bending
 from relu_shallow.network import Affine, Gate, Network, activation_patterns, evaluate, from_layers
 from relu_shallow.shallow.layout import lay_out, read_back
 from relu_shallow.shallow.projection import regions_by_module
-
-GATES = {"relu": (0.0, 1.0), "leaky": (0.1, 1.0), "abs": (-1.0, 1.0), "linear": (1.0, 1.0)}
-
-
-def planted(seed, modules=3, widths=(3, 2), inputs=3, outputs=2, gates=("relu",), own_inputs=False):
-    """A network of so many modules, its neurons shuffled in each layer, and the module of each neuron."""
-    rng = np.random.default_rng(seed)
-    label = [np.repeat(np.arange(modules), width) for width in widths]
-    order = [rng.permutation(len(part)) for part in label]
-    label = [part[place] for part, place in zip(label, order, strict=True)]
-    first = rng.normal(size=(len(label[0]), inputs))
-    if own_inputs:
-        first *= label[0][:, None] == np.arange(inputs) % modules
-    affine, slopes = [Affine(first, rng.normal(size=len(first)))], []
-    for below, above in pairwise(label):
-        W = rng.normal(size=(len(above), len(below))) * (above[:, None] == below)
-        affine.append(Affine(W, rng.normal(size=len(above))))
-    affine.append(Affine(rng.normal(size=(outputs, len(label[-1]))), rng.normal(size=outputs)))
-    for part in label:
-        kinds = np.array([GATES[kind] for kind in rng.choice(gates, len(part))])
-        slopes.append(Gate(kinds[:, 0], kinds[:, 1]))
-    return Network(tuple(affine), tuple(slopes)), np.concatenate(label)
 
 
 def summed(network, X):

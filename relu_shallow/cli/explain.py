@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--workers", metavar="W", type=click.IntRange(min=1), help="Threads; by default one per usable core.")
 @click.option("--interactions", metavar="FILE", type=click.Path(),
               help="Write the exact interactions of all pairs of features, too, to a table.")  # fmt: skip
+@click.option("--modules", metavar="FILE", type=click.Path(),
+              help="Write the values of each module of the network, which add up, too, to a table.")  # fmt: skip
 @click.option("--html", metavar="FILE", type=click.Path(), help="Write a self-contained page with plots.")
 @model_options
 @data_options
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 def command(
     shallow_or_model: str, data: str, out: str | None, background: str | None, method: str, time_limit: float | None,
     output: int | None, groups: tuple[str, ...], tolerance: float, seed: int, workers: int | None,
-    interactions: str | None, html: str | None, as_json: bool, **options: Any,
+    interactions: str | None, modules: str | None, html: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Explain each row of DATA by SHAP values.
 
@@ -61,18 +63,25 @@ def command(
     from relu_shallow.cli.tables import check_page_target, check_table_target, put_table, say_how_matched
     from relu_shallow.compilation import ensure_explanation_compiled
     from relu_shallow.data import read_table
-    from relu_shallow.explanation import attribution_table, explain_rows, interaction_table, write_attribution
+    from relu_shallow.explanation import (
+        attribution_table,
+        explain_by_module,
+        explain_rows,
+        interaction_table,
+        module_table,
+        write_attribution,
+    )
     from relu_shallow.explanation.background import is_spec
     from relu_shallow.naming import named_by
     from relu_shallow.questions.source import network_of
 
     check_table_target(out, as_json)
-    if interactions:
-        check_table_target(interactions, as_json=False)
+    for further in filter(None, (interactions, modules)):
+        check_table_target(further, as_json=False)
     page = check_page_target(html) if html else None
     named_file = background if background and not is_spec(background) else None
     check_apart(
-        {"the output": out, "the page": page, "the interactions": interactions},
+        {"the output": out, "the page": page, "the interactions": interactions, "the modules": modules},
         {"the model": shallow_or_model, "the data": data, "the background": named_file},
     )
     reading = taken_out(options)
@@ -82,17 +91,24 @@ def command(
     network = network_of(source)
     say_how_matched(table, network.feature_names)
     ensure_explanation_compiled(method, network.inputs, time_limit, say)
+    asked: dict[str, Any] = {
+        "background": absent, "method": method, "output": output, "time_limit": time_limit, "groups": groups or None,
+        "tolerance": tolerance, "seed": seed, "workers": workers,
+    }  # fmt: skip
+    parts: tuple[Attribution, ...] = ()
     with progress_of("row", EXPLAIN_ADVICE) as progress:
-        attribution = explain_rows(
-            source, table, background=absent, method=method, output=output, time_limit=time_limit,
-            groups=groups or None, tolerance=tolerance, seed=seed, workers=workers, progress=progress,
-        )  # fmt: skip
+        if modules:
+            attribution, parts = explain_by_module(source, table, progress=progress, **asked)
+        else:
+            attribution = explain_rows(source, table, progress=progress, **asked)
         pairs = interaction_table(network, attribution) if interactions else None
     with all_or_none():
         if out:
             write_attribution(attribution, out)
         if pairs:
             put_table(interactions, *pairs)
+        if parts:
+            put_table(modules, *module_table(parts))
         if page:
             from relu_shallow.report.page import write_page
 
@@ -101,7 +117,8 @@ def command(
         say("the background is the data itself, a single row, so all its values are 0; give another with --background")
     if not out:
         put_table(None, *attribution_table(attribution))
-    _report(attribution, perf_counter() - began, {"output": out, "html": html, "interactions": interactions}, as_json)
+    written = {"output": out, "html": html, "interactions": interactions, "modules": modules}
+    _report(attribution, perf_counter() - began, written, as_json)
 
 
 def _report(attribution: Attribution, seconds: float, written: dict[str, str | None], as_json: bool) -> None:

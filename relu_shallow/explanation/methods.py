@@ -31,7 +31,6 @@ from relu_shallow.shallow.table import ShallowNetwork, as_points, refuse_overflo
 DEFAULT_BACKGROUND = "kmeans:100"
 
 
-
 def explain(
     model: Any,
     X: Any,
@@ -45,20 +44,30 @@ def explain(
     seed: int = 0,
     workers: int | None = None,
     interactions: bool = False,
+    modules: bool = False,
     trust: Sequence[str] = (),
 ) -> Any:
     """SHAP values of every row of X as a shap.Explanation; see `explain_rows`.
 
     `model` is a ShallowNetwork, a StoredNetwork, a RegionsFolder, a Network, or anything that `load_network`,
     `load_shallow` or `open_regions` reads. With `interactions` the explanation carries `interaction_values`, (rows,
-    features, features) or with the outputs as a last axis; see `interaction_values` in hybrids.py.
+    features, features) or with the outputs as a last axis; see `interaction_values` in hybrids.py. With `modules` it
+    carries `by_module`, an explanation of each of the network's modules, whose values sum to its own.
     """
     source = opened(model, trust)
-    attribution = explain_rows(
-        source, X, background=background, method=method, output=output, time_limit=time_limit, groups=groups,
-        tolerance=tolerance, seed=seed, workers=workers,
-    )  # fmt: skip
+    asked: dict[str, Any] = {
+        "background": background, "method": method, "output": output, "time_limit": time_limit, "groups": groups,
+        "tolerance": tolerance, "seed": seed, "workers": workers,
+    }  # fmt: skip
+    if modules:
+        from relu_shallow.explanation.by_module import explain_by_module
+
+        attribution, parts = explain_by_module(source, X, **asked)
+    else:
+        attribution, parts = explain_rows(source, X, **asked), ()
     explanation = shap_explanation(attribution)
+    if modules:
+        explanation.by_module = [shap_explanation(part) for part in parts]
     if interactions:
         network = source if isinstance(source, Network) else source.network
         found = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))

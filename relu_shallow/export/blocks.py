@@ -20,8 +20,10 @@ MOST = 1 << 16  # regions in a block
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some regions in a row of their list, the first of which has the number `start`."""
+    """Some regions in a row of the list of a table, the first of which has the number `start` in it."""
 
+    table: int
+    network: Network
     start: int
     bits: UInt8[np.ndarray, "regions bytes"]
     witnesses: Float[np.ndarray, "regions inputs"]
@@ -31,20 +33,27 @@ class Block:
 
 
 def blocks(shallow: ShallowNetwork | StoredNetwork) -> Iterator[Block]:
-    """All regions in order. Raises FormatError for a file of a folder that is damaged, OutputError for modules."""
+    """All regions in order, of one table after the other. Raises FormatError for a damaged file of a folder."""
     if isinstance(shallow, StoredNetwork):
         yield from _from_disk(shallow)
         return
-    table = shallow.table
-    for part in _parts(table.regions, shallow.network):
-        yield Block(part.start, table.bits[part], table.witnesses[part], table.radii[part], table.alpha[part],
-                    table.beta[part])  # fmt: skip
+    for number, table in enumerate(shallow.tables):
+        for part in _parts(table.regions, shallow.network):
+            yield Block(number, table.network, part.start, table.bits[part], table.witnesses[part], table.radii[part],
+                        table.alpha[part], table.beta[part])  # fmt: skip
 
 
-def column_names(network: Network) -> list[str]:
-    """The columns of a block: region, pattern, radius, the witness, alpha and beta of every output."""
+def is_sum(shallow: ShallowNetwork | StoredNetwork) -> bool:
+    """Whether there are several tables, so that a region's number is one within its module."""
+    return isinstance(shallow, ShallowNetwork) and len(shallow.tables) > 1
+
+
+def column_names(shallow: ShallowNetwork | StoredNetwork) -> list[str]:
+    """The columns of a block: module (of a sum), region, pattern, radius, witness, alpha and beta of every output."""
+    network = shallow.network
     slopes = [f"alpha_{output}_{feature}" for output in network.output_names for feature in network.feature_names]
     return [
+        *(["module"] if is_sum(shallow) else []),
         "region",
         "pattern",
         "radius",
@@ -60,11 +69,16 @@ def numbers_of(block: Block) -> Float[np.ndarray, "regions columns"]:
     return np.concatenate([block.witnesses, block.alpha.reshape(regions, -1), block.beta], axis=1)
 
 
-def texts(block: Block, neurons: int) -> list[str]:
-    """The patterns as texts of 0s and 1s, first neuron first."""
+def texts(block: Block) -> list[str]:
+    """The patterns as texts of 0s and 1s, first neuron first; a module's, of its own neurons."""
+    return pattern_texts(block.bits, block.network.neurons)
+
+
+def pattern_texts(bits: UInt8[np.ndarray, "regions bytes"], neurons: int) -> list[str]:
+    """Packed patterns as texts of 0s and 1s."""
     if not neurons:
-        return [""] * len(block.bits)
-    digits = np.ascontiguousarray(unpack(block.bits, neurons).astype(np.uint8) + ord("0"))
+        return [""] * len(bits)
+    digits = np.ascontiguousarray(unpack(bits, neurons).astype(np.uint8) + ord("0"))
     return digits.view(f"S{neurons}").ravel().astype(str).tolist()
 
 
@@ -77,7 +91,8 @@ def _from_disk(stored: StoredNetwork) -> Iterator[Block]:
         for part in _parts(shard.regions, stored.network):
             bits = batch.bits[part]
             _, _, alpha, beta = region_maps(stored.network, bits, none, none)
-            yield Block(start + part.start, bits, batch.witnesses[part], batch.radii[part], alpha, beta)
+            yield Block(0, stored.network, start + part.start, bits, batch.witnesses[part], batch.radii[part], alpha,
+                        beta)  # fmt: skip
 
 
 def _parts(regions: int, network: Network) -> Iterator[slice]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from relu_shallow.domain import describe
 from relu_shallow.errors import MissingExtra
-from relu_shallow.export.blocks import Block, blocks, column_names, numbers_of, texts
+from relu_shallow.export.blocks import Block, blocks, column_names, is_sum, numbers_of, texts
 from relu_shallow.export.bounds import bounding_boxes
 from relu_shallow.machine import usable_cores
 from relu_shallow.network import Network
@@ -17,16 +17,18 @@ from relu_shallow.shallow.table import ShallowNetwork
 
 
 def write_parquet(shallow: ShallowNetwork | StoredNetwork, path: Path) -> None:
-    """Columns: region, pattern (text of 0s and 1s), radius, the witness, alpha and beta of every output, lo and hi.
+    """Columns: module (of a sum), region, pattern (text of 0s and 1s), radius, the witness, alpha, beta, lo, hi.
 
-    lo_<feature> and hi_<feature> are the smallest box around the region within the domain, infinite where it has no
-    end. The file's metadata hold, under "relu_shallow", what the list is, as JSON.
+    There are an alpha and a beta of every output; lo_<feature> and hi_<feature> are the smallest box around the region
+    within the domain, infinite where it has no end. The file's metadata hold, under "relu_shallow", what the list is,
+    as JSON.
     """
     pa, pq = _pyarrow()
     network = shallow.network
-    names = distinct([*column_names(network), *(f"{end}_{name}" for name in network.feature_names for end in
+    names = distinct([*column_names(shallow), *(f"{end}_{name}" for name in network.feature_names for end in
                                                 ("lo", "hi"))])  # fmt: skip
-    kinds = [pa.int64(), pa.string(), *[pa.float64()] * (len(names) - 2)]
+    whole = 2 if is_sum(shallow) else 1
+    kinds = [*[pa.int64()] * whole, pa.string(), *[pa.float64()] * (len(names) - whole - 1)]
     fields = [pa.field(name, kind, nullable=False) for name, kind in zip(names, kinds, strict=True)]
     schema = pa.schema(fields, metadata={"relu_shallow": json.dumps(_about(shallow))})
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -47,13 +49,15 @@ def distinct(names: list[str]) -> list[str]:
 
 
 def _columns(pa: Any, shallow: ShallowNetwork | StoredNetwork, block: Block) -> list[Any]:
-    network = shallow.network
+    network = block.network
     low, high = bounding_boxes(network, shallow.domain, block.bits, block.witnesses, usable_cores())
     numbers = numbers_of(block)
     ends = (side[:, k] for k in range(network.inputs) for side in (low, high))
+    regions = len(block.bits)
     return [
-        pa.array(range(block.start, block.start + len(block.bits)), pa.int64()),
-        pa.array(texts(block, network.neurons), pa.string()),
+        *([pa.array([block.table] * regions, pa.int64())] if is_sum(shallow) else []),
+        pa.array(range(block.start, block.start + regions), pa.int64()),
+        pa.array(texts(block), pa.string()),
         pa.array(block.radii),
         *(pa.array(column) for column in numbers.T),
         *(pa.array(column) for column in ends),

@@ -13,14 +13,17 @@ from jaxtyping import Float
 from relu_shallow.atomic import replacing
 from relu_shallow.data import DataTable, columns_by_name, frame_table, match_columns
 from relu_shallow.errors import DataError, OutputError
+from relu_shallow.machine import usable_cores
 from relu_shallow.naming import named_by
 from relu_shallow.network import Network
 from relu_shallow.plot.compose import compose
+from relu_shallow.plot.frame import axes_of
 from relu_shallow.plot.png import render_png
 from relu_shallow.plot.points import Points
 from relu_shallow.plot.scene import Scene
 from relu_shallow.plot.svg import render_svg
 from relu_shallow.plot.view import View
+from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork, as_points
@@ -127,15 +130,23 @@ def _four(view: Sequence[float | int] | None) -> View | None:
 
 
 def _in_memory(shallow: ShallowNetwork | StoredNetwork) -> ShallowNetwork:
-    """The network with its regions read from a folder, if they are few enough."""
+    """The network with one list of its regions: read from a folder, if they are few enough; searched, if in modules."""
     if isinstance(shallow, ShallowNetwork):
-        return shallow
+        return _jointly(shallow) if len(shallow.tables) > 1 else shallow
     if shallow.regions > MOST:
         raise OutputError(
             f"{shallow.regions:,} regions are too many to draw (up to {MOST:,}); convert on a smaller domain"
         )
     partition = shallow.partition_of(np.arange(shallow.regions))
     return shallow_network(replace(partition, complete=shallow.completeness.complete))
+
+
+def _jointly(shallow: ShallowNetwork) -> ShallowNetwork:
+    """A sum of tables as one list of the joint regions, which are few where one or two inputs are free."""
+    axes_of(shallow.network, shallow.domain)  # refuses where more are
+    if not shallow.completeness.complete:
+        raise OutputError("a partial list of modules has no picture; convert without --modular, or without a limit")
+    return shallow_network(enumerate_regions(shallow.network, shallow.domain, workers=usable_cores(), max_regions=MOST))
 
 
 def _write_png(path: Path, scene: Scene, shallow: ShallowNetwork) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from relu_shallow.modules import Module
 from relu_shallow.regions.partition import pack
@@ -15,12 +15,12 @@ def regions_by_module(table: Table, modules: tuple[Module, ...]) -> Int[np.ndarr
 
     A module's pattern is part of the whole pattern, and the domain is the same, so the parts seen are all there are.
     """
-    return np.array([len(np.unique(_parts(table, module), axis=0)) for module in modules])
+    return np.array([len(np.unique(parts_of(table.bits, module), axis=0)) for module in modules])
 
 
-def _parts(table: Table, module: Module) -> np.ndarray:
-    """The packed patterns of a module in all regions."""
-    step = max(AT_ONCE // max(table.network.neurons, 1), 1)
-    pieces = [table.bits[i : i + step] for i in range(0, table.regions, step)]
+def parts_of(bits: UInt8[np.ndarray, "patterns bytes"], module: Module) -> UInt8[np.ndarray, "patterns own_bytes"]:
+    """A module's part of packed patterns of the whole network, packed."""
     columns, shift = module.neurons // 8, 7 - module.neurons % 8
-    return np.concatenate([pack((piece[:, columns] >> shift & 1).astype(bool)) for piece in pieces])
+    step = max(AT_ONCE // max(len(columns), 1), 1)
+    pieces = [pack((bits[i : i + step][:, columns] >> shift & 1).astype(bool)) for i in range(0, len(bits), step)]
+    return np.concatenate([pack(np.zeros((0, len(columns)), bool)), *pieces])
