@@ -12,8 +12,8 @@ import click
 from relu_shallow.cli import BAD_INPUT, DONE, interrupted
 from relu_shallow.errors import ReluShallowError, printable
 
-COMMANDS = ("estimate", "convert", "merge", "verify", "explain", "effects", "rules", "extremes", "monotone",
-            "radius", "counterfactual", "interactions", "report", "inspect", "predict", "export", "plot")  # fmt: skip
+COMMANDS = ("estimate", "convert", "merge", "verify", "explain", "effects", "rules", "extremes", "monotone", "radius",
+            "counterfactual", "interactions", "report", "modular", "inspect", "predict", "export", "plot")  # fmt: skip
 
 
 class CommandLine(click.Group):

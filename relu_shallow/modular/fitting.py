@@ -108,13 +108,13 @@ def batches(data: Data, plan: Plan, seed: int) -> Iterator[Rows]:
         yield Rows(data.x[chosen], data.y[chosen], data.task)
 
 
-def task_loss(module: Any, rows: Rows) -> Any:
-    """Cross-entropy of classes, mean squared error of values."""
+def task_loss(module: Any, rows: Rows, unit: float = 1.0) -> Any:
+    """Cross-entropy of classes, mean squared error of values in the given unit."""
     from torch.nn import functional
 
     out = module(rows.x)
     if rows.task == "values":
-        return functional.mse_loss(out.reshape(len(out), -1), rows.y.to(out.dtype))
+        return functional.mse_loss(out.reshape(len(out), -1), rows.y.to(out.dtype)) / unit**2
     return functional.cross_entropy(logits(out), rows.y)
 
 
@@ -131,12 +131,15 @@ def fit(
     data: Data,
     plan: Plan,
     *,
+    unit: float = 1.0,
     extra: Callable[[], Any] | None = None,
     after: Callable[[], None] | None = None,
     progress: Progress | None = None,
     what: str = "training",
 ) -> None:
     """Trains a module in place with Adam; `extra` is added to the loss, `after` runs after every step.
+
+    Errors of values are measured in `unit`, so that the loss is of the size of `extra`.
 
     Raises DataError where the loss is no longer finite.
     """
@@ -147,7 +150,8 @@ def fit(
     with repeatable(plan.seed):
         for epoch in range(plan.epochs):
             for rows in batches(data, plan, plan.seed * 1_000_003 + epoch):
-                loss = task_loss(module, rows) if extra is None else task_loss(module, rows) + extra()
+                loss = task_loss(module, rows, unit)
+                loss = loss if extra is None else loss + extra()
                 if not torch.isfinite(loss):
                     raise DataError(f"the loss is {float(loss)} in epoch {epoch + 1}: training diverges; scale the "
                                     "inputs, or take smaller steps (--step)")  # fmt: skip
@@ -181,6 +185,12 @@ def outputs_of(module: Any, x: Any, batch: int = 1024) -> Any:
 
     with evaluating(module), torch.no_grad():
         return torch.cat([module(part).reshape(len(part), -1) for part in x.split(batch)])
+
+
+def unit_of(rows: Rows) -> float:
+    """The spread of the values to be learnt; 1 of classes, and where values do not vary."""
+    spread = float(rows.y.double().std(unbiased=False)) if rows.task == "values" else 1.0
+    return spread if spread > 0 else 1.0
 
 
 def score(module: Any, rows: Rows) -> float:

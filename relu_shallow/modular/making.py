@@ -29,6 +29,7 @@ from relu_shallow.modular.fitting import (
     outputs_of,
     rows_of,
     score,
+    unit_of,
 )  # fmt: skip
 from relu_shallow.modular.hidden import (
     Hidden,
@@ -149,11 +150,12 @@ def train_modular(
     check_weights(weights_of(work, hidden), k)
     if how == "mask":
         return _under_mask(work, rows, measured, hidden, even_labels(hidden.widths, k), plan, tune, progress)
-    fit(work, rows, replace(plan, epochs=epochs // 2), progress=progress, what="ordinary training")
+    unit = unit_of(measured)
+    fit(work, rows, replace(plan, epochs=epochs // 2), unit=unit, progress=progress, what="ordinary training")
     labels = cluster_graph(weights_of(work, hidden), k, seed=seed)
     stages = [_stage("ordinary", work, measured, hidden, labels)]
     masks, parts = masks_of(work, hidden, labels), joining_parts(work, hidden)
-    fit(work, rows, replace(plan, epochs=epochs - epochs // 2), progress=progress, what="with the enmeshment loss",
+    fit(work, rows, replace(plan, epochs=epochs - epochs // 2), unit=unit, progress=progress, what="enmeshment loss",
         extra=lambda: strength * enmeshment([part.weight for part in parts], masks))  # fmt: skip
     stages.append(_stage("enmeshment", work, measured, hidden, labels))
     plan = replace(plan, epochs=tune, step=step / 3)
@@ -212,7 +214,8 @@ def _removed(
     removed = copy.deepcopy(work).eval()
     stages = (*stages, _stage("removed", work, measured, hidden, labels))
     if plan.epochs:
-        fit(work, rows, plan, after=_keeper(work, hidden, masks), progress=progress, what="without these weights")
+        fit(work, rows, plan, unit=unit_of(measured), after=_keeper(work, hidden, masks), progress=progress,
+            what="without these weights")  # fmt: skip
         stages = (*stages, _stage("tuned", work, measured, hidden, labels))
     return Modular(work.eval(), before, removed, hidden, labels, stages)
 
@@ -226,8 +229,9 @@ def _under_mask(
     keep = _keeper(work, hidden, masks)
     remove_between(work, hidden, masks)
     check_separate(work, hidden, labels, measured.x[:SHOWN])
-    fit(work, rows, plan, after=keep, progress=progress, what="under the mask")
-    fit(work, rows, replace(plan, epochs=tune, step=plan.step / 3), after=keep, progress=progress, what="smaller steps")
+    plans = {"under the mask": plan, "under the mask, smaller steps": replace(plan, epochs=tune, step=plan.step / 3)}
+    for what, part in plans.items():
+        fit(work, rows, part, unit=unit_of(measured), after=keep, progress=progress, what=what)
     work.eval()
     return Modular(work, work, work, hidden, labels, (_stage("mask", work, measured, hidden, labels),))
 

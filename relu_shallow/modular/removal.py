@@ -239,5 +239,7 @@ def _any(E: Matrix) -> bool:
 
 
 def _frobenius(W: np.ndarray) -> float:
-    """An upper bound of the Frobenius norm of the matrix as stored."""
+    """An upper bound of the Frobenius norm of the matrix as stored; 0 of zeros."""
+    if not W.any():
+        return 0.0
     return float(np.sqrt(np.square(W).sum() * (1 + gamma(W.size + 4)) + TINY) * (1 + gamma(4)))
