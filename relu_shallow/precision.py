@@ -244,6 +244,7 @@ def rows_error(
 GRAIN = 2.0**10 * UNIT  # relative to a point's own numbers: what a distance from it may be off
 NOT_WHOLE = float(np.sqrt(UNIT))  # a feature farther than this from whole numbers is none; rounding is far below it
 RESIDUAL = float(np.sqrt(UNIT))  # of least distance programming: below, no point fits the rows
+EFFECT_LOSS = 2.0**12 * UNIT  # of the largest value: curves that may be off by more are computed in twice the precision
 RULE_CHANGE = 0.01  # of a region's depth: how far rounding its rule's numbers for people may move a border
 
 

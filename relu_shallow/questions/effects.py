@@ -9,19 +9,23 @@ nothing. The curves are those of Friedman (2001, partial dependence) and Goldste
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.errors import DataError, UsageError
-from relu_shallow.network import Gate, Network, evaluate
-from relu_shallow.precision import map_roundings
+from relu_shallow.network import Network, evaluate
+from relu_shallow.precision import EFFECT_LOSS, UNIT, evaluation_error, map_roundings
 from relu_shallow.questions.features import feature_number
 from relu_shallow.questions.source import network_of
+from relu_shallow.questions.twofold import can_be_split, twofold_slopes, twofold_values
 from relu_shallow.shallow.opening import opened
 from relu_shallow.shallow.table import as_points, refuse_overflow
 
 NUMBERS = 1 << 22  # pre-activations held at once: 32 MB
+CHECKED = 64  # points, at most, computed again in twice the precision where error bounds leave digits open
+ASKED = 1 << 25  # values of rows' curves that a mean is taken from
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +47,15 @@ class Curves:
 class Effects:
     """The effect of a feature on every output, before the head: the mean curve over weighted rows, and each row's own.
 
-    The mean is linear between neighbouring points of `at`; `jump` is by how much its slope changes at each (zero at the
-    two ends of the range). Kinks of a row where no output's slope changes beyond rounding are left out.
+    The mean is linear between neighbouring points of `at`, with these slopes; `jump` is by how much they change at each
+    (zero at the two ends of the range). Kinks of a row where no output's slope changes beyond rounding are left out.
     """
 
     feature: str
     outputs: tuple[str, ...]
     at: Float[np.ndarray, " points"]
     mean: Float[np.ndarray, "points outputs"]
+    slope: Float[np.ndarray, "pieces outputs"]
     jump: Float[np.ndarray, "points outputs"]
     weights: Float[np.ndarray, " rows"]
     ice: Curves
@@ -59,12 +64,6 @@ class Effects:
         """One line, without the curves."""
         return (f"Effects({self.feature} in [{self.at[0]:g}, {self.at[-1]:g}]: {len(self.weights)} rows, "
                 f"{len(self.at) - 2} kinks)")  # fmt: skip
-
-    @property
-    def slope(self) -> Float[np.ndarray, "pieces outputs"]:
-        """The slopes of the mean between neighbouring points."""
-        first = self.ice.start[:-1]
-        return self.weights @ self.ice.slope[first] + np.cumsum(self.jump, axis=0)[:-1]
 
     def __call__(self, t: Float[np.ndarray, " places"]) -> Float[np.ndarray, "places outputs"]:
         """The mean curves at values of the feature within the range."""
@@ -104,8 +103,7 @@ def effects(
         moved[:, j] = end
         refuse_overflow(network, moved, f"the data, with {network.feature_names[j]} = {end:g},")
     ice = _all_curves(network, rows, j, low, high)
-    at, mean, jump = _mean_curve(ice, share)
-    return Effects(network.feature_names[j], network.output_names, at, mean, jump, share, ice)
+    return Effects(network.feature_names[j], network.output_names, *_mean_curve(ice, share), share, ice)
 
 
 def _shares(weights: object, rows: int) -> Float[np.ndarray, " rows"]:
@@ -137,24 +135,57 @@ def _all_curves(network: Network, X: np.ndarray, j: int, low: float, high: float
 
 
 def _curves(network: Network, X: np.ndarray, j: int, low: float, high: float) -> Curves:
-    """The curves of some rows: kinks by layers, then outputs at the kinks and slopes between them."""
+    """The curves of some rows: in floats, and again in twice the precision where that tells another story."""
+    found, noise = _traced(network, X, j, low, high, twofold=False)
+    points = _moved(X, found.row, j, found.at)
+    length = np.diff(found.at, append=found.at[-1])[:, None]  # of no meaning between two rows
+    if _sure(evaluation_error(network, points), found.value) and _sure(noise * np.abs(length), found.value):
+        return found
+    if not can_be_split(network, points) or _confirmed(network, X, j, found):
+        return found
+    return _traced(network, X, j, low, high, twofold=True)[0]
+
+
+def _sure(error: Float[np.ndarray, "some outputs"], values: Float[np.ndarray, "points outputs"]) -> bool:
+    """Whether errors, those of slopes over a piece, are small beside the largest of each output's values."""
+    return bool((error.max(axis=0) <= EFFECT_LOSS * np.abs(values).max(axis=0)).all())
+
+
+def _confirmed(network: Network, X: np.ndarray, j: int, found: Curves) -> bool:
+    """Whether some values and slopes come out the same in twice the precision."""
+    count = min(CHECKED, 4 + len(found.at) // 32)
+    some = np.unique(np.linspace(0, len(found.at) - 2, count).astype(np.int64))
+    row, at = found.row[some], found.at[some]
+    value = twofold_values(network, _moved(X, row, j, at))
+    inner = found.row[some + 1] == row
+    middle = (at + (found.at[some + 1] - at) / 2)[inner]
+    slope = twofold_slopes(network, _moved(X, row[inner], j, middle), j)
+    off, steep = np.abs(value - found.value[some]), np.abs(slope - found.slope[some[inner]])
+    return _sure(off, found.value) and _sure(steep * (found.at[some + 1] - at)[inner, None], found.value)
+
+
+def _traced(
+    network: Network, X: np.ndarray, j: int, low: float, high: float, *, twofold: bool
+) -> tuple[Curves, Float[np.ndarray, "points outputs"]]:
+    """(The curves of some rows, bounds on the rounding in slopes): kinks by layers, then outputs and slopes there."""
     row = np.repeat(np.arange(len(X)), 2)
     at = np.tile([low, high], len(X))
-    for depth, gate in enumerate(network.gates):
-        below = Network(network.affine[: depth + 1], network.gates[:depth])
-        row, at = _with_crossings(row, at, evaluate(below, _moved(X, row, j, at)), gate)
+    for depth in range(len(network.gates)):
+        row, at = _with_crossings(_Layer(network, X, j, depth, twofold), row, at)
     inner = np.flatnonzero(row[1:] == row[:-1])
     middle = at[inner] + (at[inner + 1] - at[inner]) / 2
     slope, noise = (np.empty((len(at), network.outputs)) for _ in range(2))
-    slope[inner], noise[inner] = _slopes(network, _moved(X, row[inner], j, middle), j)
+    slope[inner], noise[inner] = _slopes(network, _moved(X, row[inner], j, middle), j, twofold)
     last = np.flatnonzero(np.append(row[1:] != row[:-1], True))
     slope[last], noise[last] = slope[last - 1], noise[last - 1]
     keep = np.ones(len(at), dtype=bool)
     keep[1:-1] = (np.abs(slope[1:-1] - slope[:-2]) > noise[1:-1] + noise[:-2]).any(axis=1)
     keep[last] = keep[last[:-1] + 1] = True
-    row, at, slope = row[keep], at[keep], slope[keep]
+    row, at, slope, noise = row[keep], at[keep], slope[keep], noise[keep]
     start = np.searchsorted(row, np.arange(len(X) + 1))
-    return Curves(start.astype(np.int64), row, at, evaluate(network, _moved(X, row, j, at)), slope)
+    points = _moved(X, row, j, at)
+    value = twofold_values(network, points) if twofold else evaluate(network, points)
+    return Curves(start.astype(np.int64), row, at, value, slope), noise
 
 
 def _moved(X: np.ndarray, row: np.ndarray, j: int, at: np.ndarray) -> Float[np.ndarray, "points inputs"]:
@@ -163,10 +194,30 @@ def _moved(X: np.ndarray, row: np.ndarray, j: int, at: np.ndarray) -> Float[np.n
     return points
 
 
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """The pre-activations of one hidden layer as functions of a row and its feature j."""
+
+    network: Network
+    X: Float[np.ndarray, "rows inputs"]
+    j: int
+    depth: int
+    twofold: bool
+
+    def __call__(self, row: np.ndarray, at: np.ndarray) -> Float[np.ndarray, "points neurons"]:
+        """The pre-activations at points, each a row's number and the value of feature j."""
+        points = _moved(self.X, row, self.j, at)
+        if self.twofold:
+            return twofold_values(self.network, points, self.depth + 1)
+        below = Network(self.network.affine[: self.depth + 1], self.network.gates[: self.depth])
+        return evaluate(below, points)
+
+
 def _with_crossings(
-    row: np.ndarray, at: np.ndarray, z: Float[np.ndarray, "points neurons"], gate: Gate
+    layer: _Layer, row: np.ndarray, at: np.ndarray
 ) -> tuple[Int[np.ndarray, " more"], Float[np.ndarray, " more"]]:
     """The points and, between neighbours of one row, the zeros of pre-activations that switch there."""
+    z, gate = layer(row, at), layer.network.gates[layer.depth]
     low, high = z[:-1], z[1:]
     crosses = (low < 0) & (high > 0) | (low > 0) & (high < 0)
     crosses &= (gate.active != gate.inactive) & (row[1:] == row[:-1])[:, None]
@@ -174,6 +225,9 @@ def _with_crossings(
     z0, z1 = low[place, neuron], high[place, neuron]
     t0, t1 = at[place], at[place + 1]
     zero = np.clip(t0 + (t1 - t0) * (z0 / (z0 - z1)), t0, t1)
+    # interpolation is right to rounding of the interval; one step from the value there, to rounding of the zero itself
+    left = layer(row[place], zero)[np.arange(len(place)), neuron]
+    zero = np.clip(zero + (t1 - t0) * (left / (z0 - z1)), t0, t1)
     both = np.concatenate([row, row[place]]), np.concatenate([at, zero])
     order = np.lexsort(both[::-1])
     row, at = both[0][order], both[1][order]
@@ -182,7 +236,7 @@ def _with_crossings(
 
 
 def _slopes(
-    network: Network, points: np.ndarray, j: int
+    network: Network, points: np.ndarray, j: int, twofold: bool
 ) -> tuple[Float[np.ndarray, "points outputs"], Float[np.ndarray, "points outputs"]]:
     """The outputs' derivatives by feature j at points inside linear pieces, and bounds on their rounding."""
     z = points
@@ -196,30 +250,45 @@ def _slopes(
             gate = network.gates[index]
             slope = np.where(z > 0, gate.active, gate.inactive)
             z, rate, size = z * slope, rate * slope, size * np.abs(slope)
+    if twofold:
+        rate = twofold_slopes(network, points, j)
+        return rate, map_roundings(network, UNIT**2)[-1] * size + UNIT * np.abs(rate)
     return rate, map_roundings(network)[-1] * size
 
 
-def _mean_curve(ice: Curves, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(points, mean, change of slope there): all rows' kinks merged, the weighted slopes added up between them.
+def _mean_curve(ice: Curves, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(points, mean, slopes, changes of slope): all rows' kinks merged, and the rows' curves averaged at each.
 
-    The sums run over as many terms as there are kinks of all rows, so they are carried in extended
-    precision, where the machine has it.
+    Where these are too many for all rows to be asked at each, they are asked at some, and the weighted slopes added up
+    from one to the next, in extended precision where the machine has it.
     """
-    weight = share[ice.row][:, None]
+    wide = np.longdouble
+    weight = share[ice.row][:, None].astype(wide)
     first = ice.start[:-1]
     change = weight * ice.slope
     change[1:] -= weight[1:] * ice.slope[:-1]
     change[first] = 0.0
     change[ice.start[1:] - 1] = 0.0
     at, place = np.unique(ice.at, return_inverse=True)
-    jump = np.zeros((len(at), ice.value.shape[1]))
+    jump = np.zeros((len(at), ice.value.shape[1]), dtype=wide)
     np.add.at(jump, place.reshape(-1), change)
     keep = (jump != 0).any(axis=1)
     keep[[0, -1]] = True
     at, jump = at[keep], jump[keep]
-    wide = np.longdouble
     slope = (share[:, None] * ice.slope[first]).sum(axis=0, dtype=wide) + np.cumsum(jump, axis=0, dtype=wide)[:-1]
-    begin = (share[:, None] * ice.value[first]).sum(axis=0, dtype=wide)
     steps = slope * np.diff(at.astype(wide))[:, None]
-    mean = np.concatenate([begin[None], begin + np.cumsum(steps, axis=0, dtype=wide)])
-    return at, mean.astype(np.float64), jump
+    added = np.concatenate([np.zeros((1, jump.shape[1]), dtype=wide), np.cumsum(steps, axis=0, dtype=wide)])
+    every = -(-len(at) * len(share) * jump.shape[1] // ASKED)
+    before = np.arange(len(at)) // every
+    mean = _mean_at(ice, share, at[::every])[before] + (added - added[::every][before])
+    return at, mean.astype(np.float64), slope.astype(np.float64), jump.astype(np.float64)
+
+
+def _mean_at(ice: Curves, share: np.ndarray, at: Float[np.ndarray, " places"]) -> np.ndarray:
+    """The weighted mean of the rows' curves at some places, each between its own two kinks, in extended precision."""
+    total = np.zeros((len(at), ice.value.shape[1]), dtype=np.longdouble)
+    for row, weight in enumerate(share.tolist()):
+        own = slice(ice.start[row], ice.start[row + 1])
+        for k in range(total.shape[1]):
+            total[:, k] += weight * np.interp(at, ice.at[own], ice.value[own, k])
+    return total

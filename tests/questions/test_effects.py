@@ -1,5 +1,7 @@
 """Effects are the network's own curves: dense grids, scikit-learn, and kinks worked out by hand."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from command_line import one_sentence, random_layers, run, run_json, write_csv, write_onnx
@@ -81,6 +83,82 @@ def test_every_kink_bends_the_mean():
     found = effects(network, X, 1, bounds=(-3.0, 3.0))
     assert len(found.at) > 5
     assert (np.abs(np.diff(found.slope, axis=0)).max(axis=1) > 1e-12).all()
+
+
+def with_cancelling_terms(layers, size):
+    """The same function in exact arithmetic: size relu(s + 100.5) - size relu(s + 100) - size / 2 goes in everywhere.
+
+    s is a sum of all inputs, far above -100, so that these two neurons never switch.
+    """
+    (W, b), (V, c), *rest = layers
+    W = np.concatenate([W, np.ones((2, W.shape[1]))])
+    V = np.column_stack([V, np.full(len(V), -size), np.full(len(V), size)])
+    return from_layers([(W, np.concatenate([b, [100.0, 100.5]])), (V, c - size / 2), *rest])
+
+
+def exact(layers, x):
+    """The outputs at a float point, in fractions."""
+    h = [Fraction(float(v)) for v in x]
+    for depth, (W, b) in enumerate(layers):
+        h = [sum((Fraction(float(w)) * v for w, v in zip(row, h, strict=True)), Fraction(float(c)))
+             for row, c in zip(W, b, strict=True)]  # fmt: skip
+        h = h if depth == len(layers) - 1 else [max(v, Fraction(0)) for v in h]
+    return h
+
+
+def quarters(layers):
+    """Weights that are whole 1024ths, so that adding a large one loses nothing."""
+    return [tuple(np.round(part * 1024) / 1024 for part in layer) for layer in layers]
+
+
+@pytest.mark.parametrize("size", [2.0**20, 2.0**34, 2.0**42])
+@pytest.mark.parametrize("seed", range(3))
+def test_where_terms_cancel_kinks_and_values_are_those_of_exact_arithmetic(size, seed):
+    layers = quarters(random_layers(3, 6, 5, 2, seed=seed))
+    network = with_cancelling_terms(layers, size)
+    X = np.random.default_rng(seed).uniform(-2, 2, (3, 3))
+    found = effects(network, X, 1, bounds=(-3.0, 3.0))
+    plain = effects(from_layers(layers), X, 1, bounds=(-3.0, 3.0))
+    assert len(found.ice.at) == len(plain.ice.at)
+    assert found.ice.at == pytest.approx(plain.ice.at, rel=1e-12, abs=1e-14)
+    own = [(layer.W, layer.b) for layer in network.affine]
+    scale = np.abs(found.ice.value).max()
+    for row, t, value in zip(found.ice.row, found.ice.at, found.ice.value, strict=True):
+        x = X[row].copy()
+        x[1] = t
+        told = [float(v) for v in exact(own, x)]
+        assert value == pytest.approx(told, rel=1e-13, abs=1e-13 * scale)
+    for t in np.concatenate([found.at, (found.at[1:] + found.at[:-1]) / 2]):
+        rows = [np.where(np.arange(3) == 1, t, x) for x in X]
+        mean = [float(sum(values) / 3) for values in zip(*(exact(own, x) for x in rows), strict=True)]
+        assert found(np.array([t]))[0] == pytest.approx(mean, rel=1e-12, abs=1e-12 * scale)
+
+
+def test_a_kink_is_found_to_the_last_digit_in_a_wide_range():
+    network = from_layers([(np.array([[3.0]]), np.array([-0.003])), (np.ones((1, 1)), np.zeros(1))])
+    found = effects(network, [[0.0]], 0, bounds=(-1e7, 1e9))
+    assert found.at[1] == pytest.approx(0.001, rel=4e-16)
+
+
+def test_a_long_sum_of_pieces_ends_where_the_network_does():
+    """Sixty-four teeth of slope 1e9: adding up pieces would lose a digit at each."""
+    teeth = np.arange(129) / 128.0
+    turns = np.concatenate([[1.0], 2.0 * (-1.0) ** np.arange(1, 129)]) * 1e9 / 3
+    network = from_layers([(np.ones((129, 1)), -teeth), (turns[None, :], np.zeros(1))])
+    found = effects(network, [[0.0]], 0, bounds=(-0.5, 1.0))
+    top = 1e9 / 3 / 128
+    assert found.at[1:] == pytest.approx(teeth, abs=1e-16)
+    assert found.mean[2::2, 0] == pytest.approx(top, rel=1e-13)
+    assert np.abs(found.mean[1::2, 0]).max() <= 1e-13 * top
+
+
+def test_a_steep_step_leaves_the_slope_after_it_as_it_is():
+    """From 0 to 1 in 3e-12, then a slope of 1/3: taken as the change from 1e12, digits of it would be gone."""
+    W, b = np.array([[1e12 / 3], [1e12 / 3]]), np.array([0.0, -1.0])
+    network = from_layers([(np.vstack([W, [[1.0]]]), np.append(b, 0.0)), (np.array([[1.0, -1.0, 1.0]]), np.zeros(1))])
+    found = effects(network, [[0.0], [0.0], [0.0]], 0, bounds=(-1.0, 1000.0), weights=[1.0, 1.0, 5.0])
+    assert found.mean[-1, 0] == pytest.approx(1001.0, rel=1e-14)
+    assert found.slope[-1, 0] == pytest.approx(1.0, rel=1e-6)
 
 
 def test_scikit_learn_has_the_same_partial_dependence():
