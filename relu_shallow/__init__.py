@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from relu_shallow.estimation import Estimate, estimate
     from relu_shallow.explanation import explain
     from relu_shallow.load import load_network
+    from relu_shallow.modular.making import make_modular, train_modular
     from relu_shallow.network import Network, from_layers
     from relu_shallow.plot.regions import plot_regions
     from relu_shallow.questions.constraints import Constraints
@@ -66,6 +67,7 @@ _HOME = {
     "verify": "certify",
     "Constraints": "questions.constraints", "counterfactual": "questions.counterfactual", "rules": "questions.rules",
     "effects": "questions.effects", "extremes": "questions.extremes", "interactions": "questions.interactions",
+    "make_modular": "modular.making", "train_modular": "modular.making",
     "monotone": "questions.monotone", "robust_radii": "questions.radius",
 }  # fmt: skip
 
@@ -100,6 +102,7 @@ __all__ = [
     "line",
     "load_network",
     "load_shallow",
+    "make_modular",
     "merge_folders",
     "monotone",
     "open_regions",
@@ -108,6 +111,7 @@ __all__ = [
     "robust_radii",
     "rules",
     "save_shallow",
+    "train_modular",
     "verify",
 ]
 

@@ -33,10 +33,16 @@ volume). For a folder `half_spaces` is null, and there are `files`, `unfinished`
 def reference() -> str:
     """The whole page."""
     pages = [HEAD]
-    for words in ([], *([name] for name in COMMANDS)):
+    for words in ([], *(words for name in COMMANDS for words in own_words(name))):
         title = " ".join(["relu-shallow", *words])
         pages.append(f"## {title}\n\n```\n{shown([*words, '--help'])}```\n")
     return "\n".join(pages)
+
+
+def own_words(name: str) -> list[list[str]]:
+    """A command's words, and those of each of its own commands."""
+    command = command_line.get_command(None, name)
+    return [[name], *([name, part] for part in getattr(command, "commands", {}))]
 
 
 def shown(arguments: list[str]) -> str:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from relu_shallow.data import DataTable
-    from relu_shallow.modular.account import Account
     from relu_shallow.modular.fitting import Progress
     from relu_shallow.modular.making import Modular
     from relu_shallow.modular.tables import Examples
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 ENDINGS = (".pt", ".pth")
 HOWS = ("steps", "mask")  # a test holds these to the library's own
 TASKS = ("auto", "classes", "values")
+SEARCHES = ("single", "blocks")
 
 
 class Widths(Shape):
@@ -185,6 +185,47 @@ def train(
     return _tell(made, options["how"], rows, learnt, test, out, seed, published, as_json)
 
 
+@command.command("measure")
+@click.argument("model", type=click.Path())
+@click.argument("data", type=click.Path())
+@click.option("--target", metavar="NAME", required=True, help="The column of DATA with the classes, from 0.")
+@click.option("--modules", metavar="K", type=click.IntRange(min=1), required=True, help="How many modules.")
+@click.option("--seed", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,
+              help="What chance starts from.")  # fmt: skip
+@click.option("--circuits", type=click.Choice(SEARCHES), help="Find each class's circuit too, trying weights one at a "
+              "time or in blocks that are halved.")  # fmt: skip
+@model_options
+@data_options
+@json_option
+def measure(
+    model: str, data: str, target: str, modules: int, seed: int, circuits: Any, as_json: bool, no_header: bool,
+    columns: tuple[str, ...], drop: tuple[str, ...], **reading: Any,
+) -> None:  # fmt: skip
+    """Measure how modular MODEL is, and what its modules are for.
+
+    Clusterability and effective circuit sizes are told as repaired, and as published beside them.
+
+    
+    Example:
+      relu-shallow modular measure modular.pt digits.csv --target digit --modules 16
+    """
+    from relu_shallow.cli.modular_account import describe_measures, measure_lines
+    from relu_shallow.cli.output import print_aligned, print_json
+    from relu_shallow.cli.progress import progress_of
+    from relu_shallow.load import load_network
+    from relu_shallow.modular.measuring import measure as measured
+    from relu_shallow.modular.tables import examples
+
+    network = load_network(model, **reading)
+    table = _table(data, no_header, columns, drop)
+    rows = examples(table, target, feature_names=network.feature_names, task="classes", outputs=network.outputs)
+    _say_matched(table, target, network.feature_names)
+    with progress_of("circuit", "--circuits blocks is faster than single; without --circuits none are sought") as told:
+        found = measured(network, rows.X, rows.y, modules, seed=seed, search=circuits, progress=told)
+    report = describe_measures(found)
+    print_json(report) if as_json else print_aligned(measure_lines(report))
+
+
 def _table(data: str, no_header: bool, columns: tuple[str, ...], drop: tuple[str, ...]) -> DataTable:
     from relu_shallow.data import read_table
 
@@ -231,69 +272,15 @@ def _tell(
 ) -> int:  # fmt: skip
     """Prints what was made."""
     from relu_shallow.cli import DONE
-    from relu_shallow.cli.output import print_aligned, print_json
+    from relu_shallow.cli.modular_account import account_lines, describe
+    from relu_shallow.cli.output import print_aligned, print_json, say
     from relu_shallow.modular.account import account_of
 
     account = account_of(made, rows, test, seed=seed)
+    if how == "make" and not account.removal.bound.any():
+        say("no weight joins the modules found: the network is modular already, and nothing was removed")
     report = describe(account, how, rows, len(train), len(test), out)
     if not published:
         report.pop("published")
-    print_json(report) if as_json else print_aligned(_lines(report))
+    print_json(report) if as_json else print_aligned(account_lines(report))
     return DONE
-
-
-def describe(account: Account, how: str, rows: Examples, trained: int, measured: int, out: str) -> dict[str, Any]:
-    """What `modular make --json` and `modular train --json` print."""
-    removal = account.removal
-    classes = rows.task == "classes"
-    return {
-        "how": how,
-        "task": rows.task,
-        "classes": list(rows.classes),
-        "rows": trained,
-        "held_out": measured,
-        "modules": len(account.sizes[0]),
-        "sizes": account.sizes,
-        "measure": "accuracy" if classes else "explained_variance",
-        "stages": [{"name": stage.name, "score": stage.score, "clusterability": stage.clusterability}
-                   for stage in account.stages],
-        "published": list(account.published),
-        "removal": {
-            "proved": removal.share_proved if classes else None,
-            "changed": removal.share_changed if classes else None,
-            "largest_bound": float(removal.bound.max()),
-            "largest_change": float(removal.change.max()),
-            "box": [account.least, account.most],
-        },
-        "changed_in_all": account.in_all,
-        "output": out,
-    }  # fmt: skip
-
-
-def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
-    removal, measure = report["removal"], report["measure"].replace("_", " ")
-    sizes = ", ".join(_range(layer) for layer in report["sizes"])
-    lines = [("rows", f"{report['rows']:,} trained on, {report['held_out']:,} measured on"),
-             ("modules", f"{report['modules']}, with these neurons in each hidden layer: {sizes}")]  # fmt: skip
-    lines += [(stage["name"], f"{measure} {stage['score']:.4f}, clusterability {stage['clusterability']:.7g}")
-              for stage in report["stages"]]  # fmt: skip
-    if "published" in report:
-        lines.append(("published C", ", ".join(f"{C:.3f}" for C in report["published"])))
-    output = ("output", f"{report['output']} (next: relu-shallow convert {report['output']} --modular)")
-    if report["how"] == "mask":
-        return [*lines, output]
-    if removal["proved"] is not None:
-        lines.append(("removal", f"{removal['proved']:.1%} of the rows proved to keep their class, "
-                      f"{removal['changed']:.1%} change it"))  # fmt: skip
-    least, most = removal["box"]
-    far = max(max(-low, high) for low, high in zip(least, most, strict=True))
-    lines += [("on these rows", f"an output changes by {removal['largest_change']:.4g} at most, proved "
-               f"{removal['largest_bound']:.4g}"),
-              ("in their box", f"an output changes by less than {far:.4g}, proved")]  # fmt: skip
-    in_all = report["changed_in_all"]
-    told = f"{in_all:.1%} of the rows change their class" if removal["proved"] is not None else f"by up to {in_all:.4g}"
-    return [*lines, ("with training", f"{told}, measured"), output]
-
-
-def _range(sizes: list[int]) -> str:
-    return str(min(sizes)) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
