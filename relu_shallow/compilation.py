@@ -15,7 +15,7 @@ from relu_shallow.checks.exact import witness_of
 from relu_shallow.checks.files import neighbours_listed, sample_of
 from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.network import from_layers
-from relu_shallow.questions.least_norm import least_norm
+from relu_shallow.questions.nearest import compile_search
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.stored import StoredNetwork
@@ -51,10 +51,9 @@ def ensure_check_compiled(shallow: ShallowNetwork | StoredNetwork, announce: Cal
 
 
 def ensure_nearest_compiled(announce: Callable[[str], None]) -> None:
-    """Compiles the linear programs of nearest points, or loads them; `announce` is told when it is a compilation."""
-    with _told(announce, "compiling the simplex for this machine, once; this takes about 10 s"):
-        one = np.ones(1)
-        least_norm("inf", -one, one, np.ones((1, 1)), 0.5 * one)
+    """Compiles the search of nearest points, or loads it from its cache; `announce` is told of a compilation."""
+    with _told(announce, "compiling the search for nearest points for this machine, once; this takes about 20 s"):
+        compile_search()
 
 
 SMALL = 12  # inputs up to which values are exact without a doubt, so that nothing else need be compiled

@@ -99,7 +99,8 @@ def preactivation_bounds(
     """Bounds of every pre-activation and output over boxes (their part in a ball), or over their cells of given signs.
 
     `known` are bounds of larger cells: its layers before `first` are taken as they are, the others are never left
-    wider than there. Once `late` says that time is up, intervals must do. Raises DomainError where a box is not finite, ModelError where float64 could overflow.
+    wider than there. Once `late` says that time is up, intervals must do. Raises DomainError where a box is not finite,
+    ModelError where float64 could overflow.
     """
     _check(network, lo, hi)
     found = Bounds(lo, hi, list(known.lower[:first]) if known else [], list(known.upper[:first]) if known else [])

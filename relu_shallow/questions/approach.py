@@ -7,40 +7,58 @@ from jaxtyping import Float
 
 from relu_shallow.network import activation_patterns, local_maps
 from relu_shallow.precision import NEAREST
+from relu_shallow.questions.compiled_cell import NORM
 from relu_shallow.questions.distance import distance
 from relu_shallow.questions.goal import Goal, margins, surely_met
 from relu_shallow.questions.least_norm import least_norm
 from relu_shallow.questions.nearest_cell import Question
+from relu_shallow.questions.norm_kernel import pushed
 
 Found = tuple[float, Float[np.ndarray, " n"]]
 ROUNDS, HALVINGS, PUSHES, SPREAD = 12, 12, 40, 512
 
 
-def made_sure(question: Question, goal: Goal, z: np.ndarray, push: np.ndarray) -> Found | None:
-    """The distance and place of a point at or beside z that surely meets the goal and lies in the space, if any."""
+def made_sure(
+    question: Question, goal: Goal, z: np.ndarray, push: np.ndarray, limit: float = np.inf
+) -> Found | None:
+    """The distance, below `limit`, and place of a point at or beside z that surely meets the goal inside the space.
+
+    None where no such point was found.
+    """
     z = rounded(question, z)
     away = np.abs(z - question.x)
     moved = away > NEAREST * away.max(initial=0.0)
     for point, may_move in ((np.where(moved, z, rounded(question, question.x)), moved), (z, np.ones(len(z), bool))):
-        found = _pushed(question, goal, point, np.where(may_move, push, 0.0))
+        found = _pushed(question, goal, point, np.where(may_move & question.space.free, push, 0.0), limit)
         if found is not None:
             return found
+        if moved.all():
+            break
     return None
 
 
-def _pushed(question: Question, goal: Goal, z: np.ndarray, push: np.ndarray) -> Found | None:
+def _pushed(question: Question, goal: Goal, z: np.ndarray, direction: np.ndarray, limit: float) -> Found | None:
     """The first of ever longer steps from z that surely meets the goal inside the space."""
-    direction = np.where(question.space.free, push, 0.0)
-    length = float(np.linalg.norm(direction))
-    value, error = margins(goal, question.network, z[None])
-    steps = [0.0]
-    if length > 0:
-        first = 2 * max(float(error[0] - value[0]), float(error[0])) / length**2
-        steps += list(first * 2.0 ** np.arange(PUSHES))
-    Z = np.clip(z + np.outer(steps, direction), question.space.lo, question.space.hi)
-    for point in Z[surely_met((goal,), question.network, Z)]:
-        if question.space.surely_holds(point):
-            return float(distance(question.norm, question.weights, question.x, point)), point
+    space, x, weights = question.space, question.x, question.weights
+    Z: np.ndarray
+    if question.net is not None:
+        Z = np.zeros((1, len(z)))
+        met = pushed(question.net, goal.C, goal.c, NORM[question.norm], x, weights, space.lo, space.hi, z, direction,
+                     PUSHES, limit, Z[0])  # fmt: skip
+        Z = Z[:met]
+    else:
+        length = float(direction @ direction)
+        value, error = margins(goal, question.network, z[None])
+        steps = [0.0]
+        if length > 0:
+            first = 2 * max(float(error[0] - value[0]), float(error[0])) / length
+            steps += list(first * 2.0 ** np.arange(PUSHES))
+        Z = np.clip(z + np.outer(steps, direction), space.lo, space.hi)
+        Z = Z[distance(question.norm, weights, x, Z) < limit]
+        Z = Z[surely_met((goal,), question.network, Z)]
+    for point in Z:
+        if space.surely_holds(point):
+            return float(distance(question.norm, weights, x, point)), point
     return None
 
 

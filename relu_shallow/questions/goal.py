@@ -47,8 +47,7 @@ def check_threshold(network: Network, output: int | None, threshold: float) -> N
 
 
 def target_class(network: Network, target: int, threshold: float = 0.0) -> Goal:
-    """Where the target's output is the largest, and the first of those that are (of one output: where it is on its side).
-    """
+    """Where the target's output is the first of the largest ones; of one output: where it is on the target's side."""
     if not 0 <= target < classes(network):
         raise UsageError(f"class {target} was asked for, but the network has the classes 0 to {classes(network) - 1}")
     if network.outputs == 1:

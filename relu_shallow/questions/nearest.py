@@ -12,7 +12,8 @@ affine piece is settled in rational arithmetic (ties.py).
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from time import perf_counter
 from typing import Literal
@@ -21,12 +22,13 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.errors import UsageError
-from relu_shallow.network import Network
+from relu_shallow.network import Network, from_layers, switching
 from relu_shallow.precision import FARTHEST, GRAIN, NEAREST, TINY
 from relu_shallow.questions.approach import Found, approached, made_sure
+from relu_shallow.questions.compiled_cell import packed_if_small
 from relu_shallow.questions.deadline import Deadline
 from relu_shallow.questions.distance import NORMS, Norm, distance
-from relu_shallow.questions.goal import Goal, margins, surely_met
+from relu_shallow.questions.goal import Goal, margins, past, surely_met
 from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, part_of, parts_of
 from relu_shallow.questions.space import Space
 from relu_shallow.questions.ties import exactly_met, surely_empty
@@ -84,7 +86,8 @@ class _Search:
         cell = looked_at(self.question, part, self.reach, self.aim)
         if cell is None:
             return
-        found = made_sure(self.question, self.question.goals[cell.goal], cell.z, cell.push)
+        found = made_sure(self.question, self.question.goals[cell.goal], cell.z, cell.push,
+                          np.inf if self.best is None else self.best[0])  # fmt: skip
         self.note(found)
         if self.worth(cell.key):
             heapq.heappush(self.heap, (cell.key, next(self.number), cell))
@@ -148,9 +151,11 @@ def nearest_point(
 ) -> Nearest:
     """The point of the space nearest to x, by |weights * (z - x)|, at which the network meets one of the goals.
 
-    After `time_limit` seconds the bounds reached so far are returned. Raises UsageError for a norm, weights or point
+    After `time_limit` seconds the bounds reached so far are returned; what is compiled once on a machine, or read from
+    its cache, does not count. Raises UsageError for a norm, weights or point
     that make no sense, DomainError for a space without a bound where the network's numbers would overflow.
     """
+    compile_search()
     started = perf_counter()
     question = _question(network, x, goals, space, norm, weights, Deadline(started + time_limit, perf_counter))
     if space.surely_holds(question.x) and surely_met(goals, network, question.x[None])[0]:
@@ -165,6 +170,17 @@ def nearest_point(
     elif best is not None and lower >= settled(question, upper):
         status = "exact"
     return Nearest(lower, upper, point, status, _ended(search, status), search.cells, perf_counter() - started)
+
+
+@cache
+def compile_search() -> None:
+    """Compiles the search, or loads it from its cache: by an answer for |x| in [-1, 1], reached at 1/2."""
+    one = np.ones((1, 1))
+    network = from_layers([(np.array([[1.0], [-1.0]]), np.zeros(2)), (one.repeat(2, 1), np.zeros(1))])
+    space = Space(-np.ones(1), np.ones(1), np.zeros((0, 1)), np.zeros(0), np.zeros(1, dtype=bool))
+    goals = (past(network, 0, 0.5, "above"),)
+    question = _question(network, np.full(1, 0.1), goals, space, "inf", None, Deadline(np.inf, perf_counter))
+    _searched(question, 2.0, float(np.inf))
 
 
 def _ended(search: _Search, status: Status) -> Ended:
@@ -223,12 +239,15 @@ def _question(
     weights: np.ndarray | None,
     deadline: Deadline,
 ) -> Question:
+    """The question, checked, its arrays laid out as the compiled ones are."""
     if norm not in NORMS:
         raise UsageError(f"the norm {norm!r} is not one of {', '.join(NORMS)}")
-    x = np.asarray(x, dtype=np.float64)
+    x = np.array(x, dtype=np.float64)
     if x.shape != (network.inputs,) or not np.isfinite(x).all():
         raise UsageError(f"a point of {network.inputs} finite numbers is needed, got shape {x.shape}")
-    w = np.ones(network.inputs) if weights is None else np.asarray(weights, dtype=np.float64)
+    w = np.ones(network.inputs) if weights is None else np.array(weights, dtype=np.float64)
     if w.shape != x.shape or not (np.isfinite(w) & (w > 0)).all():
         raise UsageError(f"weights must be {network.inputs} positive numbers, one for each input")
-    return Question(network, x, goals, space, norm, w, deadline)
+    goals = tuple(Goal(np.array(goal.C, order="C"), np.array(goal.c), goal.strict) for goal in goals)
+    space = replace(space, lo=np.array(space.lo), hi=np.array(space.hi), whole=np.array(space.whole))
+    return Question(network, x, goals, space, norm, w, deadline, packed_if_small(network), switching(network))

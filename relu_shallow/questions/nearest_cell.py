@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int, Int8
 
 from relu_shallow.network import Network, preactivations
 from relu_shallow.precision import LP_TOLERANCE, NOT_WHOLE, PENALTIES, ROOM, SURPLUS, TINY, UNIT, gamma
+from relu_shallow.questions.cell_kernel import Packed
+from relu_shallow.questions.compiled_cell import SMALL, nearest_of, relaxed, scores, squeezed, values_of
 from relu_shallow.questions.deadline import Deadline
 from relu_shallow.questions.distance import Norm, proved_distance
 from relu_shallow.questions.goal import Goal
@@ -24,7 +27,10 @@ HALVED = 8  # until, on the average, a cell is so many times halved in each inpu
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """The nearest point of `space` to x, by |weights (z - x)|, at which the network meets a goal."""
+    """The nearest point of `space` to x, by |weights (z - x)|, at which the network meets a goal.
+
+    `net` is the network as compiled code reads it, None where it is large or sparse; `switching` its neurons that do.
+    """
 
     network: Network
     x: Float[np.ndarray, " n"]
@@ -33,6 +39,8 @@ class Question:
     norm: Norm
     weights: Float[np.ndarray, " n"]
     deadline: Deadline
+    net: Packed | None
+    switching: Bool[np.ndarray, " neurons"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,31 +87,27 @@ def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell 
     lo, hi = _within(question, part.lo, part.hi, reach)
     if (lo > hi).any():
         return None
-    known, first = _still_good(part, lo, hi)
-    ball = Ball(question.norm, question.x, question.weights, reach) if question.norm != "inf" else None
-    late = question.deadline.passed
-    bounds = preactivation_bounds(question.network, lo, hi, part.signs, known, first, ball, late)
-    if bounds.empty:
+    lines = _relaxed(question, part, lo, hi, reach)
+    if lines is None:
         return None
-    if late():
+    bounds = lines.bounds
+    if question.deadline.passed():
         return Cell(part.goal, lo, hi, part.signs, bounds, part.key, part.z, np.zeros(len(lo)), ("none", 0),
                     part.halved)  # fmt: skip
-    lines, owners = _rows_of(question, part, bounds)
     more, constants = question.space.rows()
     A, a = np.concatenate([lines.A, more]), np.concatenate([lines.a, constants])
-    lo, hi = _squeezed(lo, hi, A, a, question.space.whole)
+    lo, hi = (_squeezed if question.net is None else squeezed)(lo, hi, A, a, question.space.whole)
     if (lo > hi).any():
         return None
-    margin = np.concatenate([np.where(owners < 0, aim, 0.0), _row_rounding(question, len(question.space.b), more)])
+    top = lines.owners < 0
+    margin = np.concatenate([np.where(top, aim, 0.0), _row_rounding(question, len(question.space.b), more)])
     key, z, y = _bounded(question, lo, hi, A, a, margin, reach)
     key = max(key, part.key)
     if key == np.inf or key > reach:
         return None
     z = part.z if z is None else z
-    split = _choose(question, bounds, lines, y, z, hi - lo, part.halved)
-    top = np.flatnonzero(owners < 0)
-    push = lines.A[top].sum(axis=0) if len(top) else np.zeros(len(z))
-    return Cell(part.goal, lo, hi, part.signs, bounds, key, z, push, split, part.halved)
+    split = _choose(question, part, lines, y[: len(lines.a)], z, hi - lo)
+    return Cell(part.goal, lo, hi, part.signs, bounds, key, z, lines.A[top].sum(axis=0), split, part.halved)
 
 
 def part_of(cell: Cell) -> Part:
@@ -161,6 +165,40 @@ def _still_good(part: Part, lo: np.ndarray, hi: np.ndarray) -> tuple[Bounds | No
         return None, 0
     shrunk = (hi - lo < 0.875 * (known.hi - known.lo)).any()
     return known, 0 if shrunk else part.first
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxed:
+    """Bounds on a cell; A z + a above the goal's rows and s z of each given sign s, `owners` the neurons or -1.
+
+    `cost` says of each neuron what its lines cost rows of given weights at a point.
+    """
+
+    bounds: Bounds
+    A: Float[np.ndarray, "k n"]
+    a: Float[np.ndarray, " k"]
+    owners: Int[np.ndarray, " k"]
+    cost: Callable[[Float[np.ndarray, " k"], Float[np.ndarray, " n"]], Float[np.ndarray, " neurons"]]
+
+
+def _relaxed(question: Question, part: Part, lo: np.ndarray, hi: np.ndarray, reach: float) -> Relaxed | None:
+    """The linear relaxations on a part's box; None where they prove that it is empty."""
+    known, first = _still_good(part, lo, hi)
+    ball = Ball(question.norm, question.x, question.weights, reach) if question.norm != "inf" else None
+    net, goal = question.net, question.goals[part.goal]
+    if net is not None:
+        sides = values_of(net, part.z)
+        found = relaxed(net, goal, (lo, hi), part.signs, known, first, ball, sides)
+        if found is None:
+            return None
+        bounds, (A, a, owners) = found
+        return Relaxed(bounds, A, a, owners, lambda weights, z: scores(net, goal, part.signs, bounds, sides, owners,
+                                                                       weights, z, GLANCE))  # fmt: skip
+    bounds = preactivation_bounds(question.network, lo, hi, part.signs, known, first, ball, question.deadline.passed)
+    if bounds.empty:
+        return None
+    lines, owners = _rows_of(question, part, bounds)
+    return Relaxed(bounds, lines.A, lines.a, owners, lambda weights, z: _costs(question, bounds, lines, weights, z))
 
 
 def _rows_of(question: Question, part: Part, bounds: Bounds) -> tuple[Lines, np.ndarray]:
@@ -226,6 +264,8 @@ def _bounded(
 
     Where no point fits all rows with their surplus, the nearest one without is what the bound needs.
     """
+    if question.net is not None and question.norm != "2" and len(lo) <= SMALL:
+        return nearest_of(question.norm, (question.x, question.weights), (lo, hi), (A, a), margin, reach)
     best, z, y = 0.0, None, np.zeros(len(a))
     rows = np.flatnonzero(~_hold_anyway(lo, hi, A, a))
     for surplus in (margin[rows], np.zeros(len(rows))):
@@ -270,38 +310,38 @@ def _solved(
 
 
 def _choose(
-    question: Question, bounds: Bounds, lines: Lines, y: np.ndarray, z: np.ndarray, width: np.ndarray, halved: int
+    question: Question, part: Part, lines: Relaxed, y: np.ndarray, z: np.ndarray, width: np.ndarray
 ) -> tuple[str, int]:
     """What to divide by: the whole feature farthest from whole, else the neuron that costs the bound most at z.
 
     Where far more neurons than inputs are open, signs say little; there the range that matters most is halved.
     """
-    whole = question.space.whole
+    whole, bounds = question.space.whole, lines.bounds
     away = np.where(whole, np.abs(z - np.rint(z)), 0.0)
     if away.max(initial=0.0) > NOT_WHOLE:
         return "whole", int(np.argmax(away))
-    network = question.network
-    Z = preactivations(network, z[None])
-    weight = y[: len(lines.a)]
-    weight = weight if weight.any() else np.ones(len(weight))
-    if np.count_nonzero(bounds.signs == 0) > CROWDED * len(z) and halved < HALVED * len(z):
+    open_ = (bounds.signs == 0) & question.switching
+    if np.count_nonzero(open_) > CROWDED * len(z) and part.halved < HALVED * len(z):
         longest = int(np.argmax((np.abs(lines.A).sum(axis=0) + TINY) * width * ~whole))
         if halves(bounds.lo, bounds.hi, longest):
             return "range", longest
-    best, chosen = -1.0, ("none", 0)
-    offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(int)
+    if open_.any():
+        cost = lines.cost(y if y.any() else np.ones(len(y)), z)
+        return "neuron", int(np.argmax(np.where(open_, cost, -1.0)))
+    if (width * whole).any():
+        return "whole", int(np.argmax(width * whole))
+    return "none", 0
+
+
+def _costs(
+    question: Question, bounds: Bounds, lines: Lines, weights: np.ndarray, z: np.ndarray
+) -> Float[np.ndarray, " neurons"]:
+    """What each neuron's lines cost the weighted rows at z, and a little of what they cost anywhere."""
+    network = question.network
+    Z, cost = preactivations(network, z[None]), [np.zeros(width) for width in network.widths]
     for layer, c, m, t in lines.passes:
         gate, low, high = network.gates[layer], bounds.lower[layer], bounds.upper[layer]
-        open_ = (low < 0) & (high > 0) & (gate.active != gate.inactive)
-        if not open_.any():
-            continue
         at = np.clip(Z[layer][0], low, high)
         gap = np.abs(m * at + t - c * (at * np.where(at > 0, gate.active, gate.inactive)))
-        rough = weight[: len(c)] @ gap + GLANCE * np.abs(t).sum(axis=0)
-        score = np.where(open_, rough, -1.0)
-        place = int(np.argmax(score))
-        if score[place] > best:
-            best, chosen = float(score[place]), ("neuron", int(offsets[layer] + place))
-    if chosen[0] == "none" and (width * whole).any():
-        return "whole", int(np.argmax(width * whole))
-    return chosen
+        cost[layer] = weights[: len(c)] @ gap + GLANCE * np.abs(t).sum(axis=0)
+    return np.concatenate([np.zeros(0), *cost])
