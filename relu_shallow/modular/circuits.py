@@ -14,7 +14,6 @@ Weights of a layer are tried from the smallest up, one at a time, or in blocks: 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -23,8 +22,7 @@ from relu_shallow.errors import DataError, UsageError
 from relu_shallow.network import Affine, Network, preactivations
 from relu_shallow.precision import TINY
 
-Search = Literal["single", "blocks"]
-SEARCHES: tuple[Search, ...] = ("single", "blocks")
+SEARCHES = ("single", "blocks")
 MOST_DIVERGENCE = 0.01  # nats, on average over rows
 FIRST_BLOCK = 64
 
@@ -58,7 +56,7 @@ def circuit(
     target: int,
     *,
     threshold: float = MOST_DIVERGENCE,
-    search: Search = "single",
+    search: str = "single",
     published: bool = False,
 ) -> Circuit:
     """The circuit of one class on rows X of classes y.
@@ -126,7 +124,7 @@ class _Judge:
 
 
 def _pruned(
-    judge: _Judge, layers: list[np.ndarray], index: int, threshold: float, reached: float, search: Search
+    judge: _Judge, layers: list[np.ndarray], index: int, threshold: float, reached: float, search: str
 ) -> tuple[np.ndarray, float, int]:
     """(a layer's matrix without what can go, the divergence then, the tries)."""
     network = _with_weights(judge.network, layers)

@@ -131,20 +131,37 @@ def only(module: Any, hidden: Hidden, keep: Sequence[np.ndarray]) -> Iterator[No
 def check_separate(module: Any, hidden: Hidden, labels: Sequence[np.ndarray], x: Any) -> None:
     """Raises ModelError where modules still reach one another between the layers, on rows x.
 
-    A sum of two layers, a normalisation over neurons or a softmax between linear layers would: so each module is run
-    alone, and what its neurons pass on must be what they pass on beside the others.
+    A sum of two layers, a normalisation over neurons or a softmax between linear layers would: so for each module all
+    others are disturbed, and what its neurons pass on must stay what it is.
     """
     whole = _passed_on(module, hidden, x)
     for j in range(1 + max(int(label.max()) for label in labels)):
-        with only(module, hidden, [label == j for label in labels]):
-            alone = _passed_on(module, hidden, x)
-        for name, label, one, all_ in zip(hidden.names[1:], labels, alone, whole, strict=True):
+        with _disturbed(module, hidden, [label != j for label in labels]):
+            others = _passed_on(module, hidden, x)
+        for name, label, one, all_ in zip(hidden.names[1:], labels, others, whole, strict=True):
             rounding = np.sqrt(UNIT32 if one.dtype == np.float32 else UNIT)  # half the digits: sums in another order
             apart = np.abs(one - all_)[..., label == j]
             if (apart > rounding * max(float(np.abs(all_).max()), 1.0)).any():
                 raise ModelError(f"before layer {name} something other than its own neurons reaches a module: no "
                                  "connection around a layer, no normalisation over neurons between linear layers "
                                  "can stay in a modular network")  # fmt: skip
+
+
+@contextmanager
+def _disturbed(module: Any, hidden: Hidden, chosen: Sequence[np.ndarray]) -> Iterator[None]:
+    """A block in which the chosen neurons' pre-activations z are 1 - z."""
+    import torch
+
+    hooks = []
+    for name, mask in zip(hidden.names[:-1], chosen, strict=True):
+        part = module.get_submodule(name)
+        there = torch.from_numpy(mask).to(part.weight.device)
+        hooks.append(part.register_forward_hook(lambda _, __, z, there=there: torch.where(there, 1 - z, z)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _passed_on(module: Any, hidden: Hidden, x: Any) -> list[np.ndarray]:

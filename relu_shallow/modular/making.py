@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +42,7 @@ from relu_shallow.modular.hidden import (
 )  # fmt: skip
 from relu_shallow.modular.measures import ENMESHMENT, enmeshment, mean_clusterability
 
-How = Literal["steps", "mask"]
-HOWS: tuple[How, ...] = ("steps", "mask")
+HOWS = ("steps", "mask")
 SHOWN = 64  # rows on which a module is run to see its layers
 
 
@@ -123,7 +122,7 @@ def train_modular(
     data: Any,
     k: int,
     *,
-    how: How = "steps",
+    how: str = "steps",
     test: Any = None,
     epochs: int = 60,
     batch: int = 64,

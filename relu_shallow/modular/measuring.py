@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.modular.ablation import ClassAccuracy, class_accuracy, random_labels, specialisation
-from relu_shallow.modular.circuits import Circuit, Search, circuit
+from relu_shallow.modular.circuits import Circuit, circuit
 from relu_shallow.modular.clustering import Labels, cluster_graph
 from relu_shallow.modular.hidden import hidden_layers, weights_of
 from relu_shallow.modular.measures import clustered_clusterability, layer_clusterability
@@ -44,7 +44,7 @@ def measure(
     k: int,
     *,
     seed: int = 0,
-    search: Search | None = None,
+    search: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Measures:
     """The measures on rows X of classes y with k modules found in the weights; circuits where a `search` is given.
@@ -68,7 +68,7 @@ def measure(
 
 
 def _circuits(
-    network: Network, X: np.ndarray, y: np.ndarray, search: Search, progress: Callable[[int], None]
+    network: Network, X: np.ndarray, y: np.ndarray, search: str, progress: Callable[[int], None]
 ) -> list[tuple[Circuit, Circuit]]:
     """Each class's circuit, as repaired and as published."""
     found = []
