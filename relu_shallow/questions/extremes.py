@@ -12,17 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.domain import Box, Domain, WholeSpace, fit
 from relu_shallow.errors import DomainError
+from relu_shallow.lp.exact import adjugate
 from relu_shallow.network import Affine, Network
 from relu_shallow.precision import gamma, gap_closed
 from relu_shallow.questions.halfspaces import (
     HalfSpaces,
+    Rows,
     bound_on,
     exact_half_spaces,
     exact_map,
@@ -38,6 +40,7 @@ from relu_shallow.shallow.opening import opened
 
 Status = Literal["exact", "bounds", "unbounded"]
 INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
+STEPS = 4  # from a solver's point to the corner that it is meant to be
 RAY_SHARE = 0.25  # of the time: for a ray along which the value goes to infinity
 
 
@@ -67,7 +70,10 @@ class Extremes:
 
 @dataclass(frozen=True, eq=False)
 class RegionExtremes:
-    """Least and largest value on each region: at points, and with proved bounds (infinite where none is proved)."""
+    """Least and largest value on each region: at points, and with proved bounds (infinite where none is proved).
+
+    Where no box bounds the domain both are exact, rounded once; a box's regions have the solver's points.
+    """
 
     region: Int[np.ndarray, " regions"]
     least: Float[np.ndarray, " regions"]
@@ -184,20 +190,57 @@ def largest_on(
         unsure = float((size @ cell.alpha_error) @ reach + size @ cell.beta_error)
         lost = gamma(len(size) + 8) * float((size @ np.abs(cell.alpha)) @ reach + size @ np.abs(cell.beta))
         return value, bound_on(cell, everything, mu, h, c, 2 * unsure + lost), point
-    return value, _exact_bound(cell, everything[mu > 0].tolist(), weights), point
+    return _exactly(cell, everything[mu > 0].tolist(), weights, value, point)
 
 
-def _exact_bound(cell: HalfSpaces, support: list[int], weights: np.ndarray) -> float:
-    """The bound that a support's exact multipliers prove, rounded up; infinite where they prove none."""
+def _exactly(
+    cell: HalfSpaces, support: list[int], weights: np.ndarray, value: float, point: np.ndarray
+) -> tuple[float, float, np.ndarray]:
+    """(value, bound, point) in fractions, rounded at the end (the bound up); the bound is infinite where none is proved.
+
+    By duality the value is the bound where the support's rows meet in a point of the region.
+    """
     rows = exact_half_spaces(cell)
     if not rows:
-        return np.inf
+        return value, np.inf, point
     h, c = exact_map(cell, weights)
     mu = exact_multipliers(rows, h, support)
     if mu is None:
-        return np.inf
-    bound = c + sum((value * rows[k][-1] for k, value in mu.items()), Fraction(0))
-    return float(np.nextafter(float(bound), np.inf))
+        return value, np.inf, point
+    most = c + sum((factor * rows[k][-1] for k, factor in mu.items()), Fraction(0))
+    corner = meeting_point(rows, point, [k for k, factor in mu.items() if factor])
+    if corner is not None:
+        value, point = _rounded(most), np.array([_rounded(v) for v in corner])
+    return value, float(np.nextafter(_rounded(most), np.inf)), point
+
+
+def _rounded(number: Fraction) -> float:
+    """The nearest float, infinite beyond the largest."""
+    try:
+        return float(number)
+    except OverflowError:
+        return np.inf if number > 0 else -np.inf
+
+
+def meeting_point(rows: Rows, point: Float[np.ndarray, " inputs"], active: list[int]) -> list[Fraction] | None:
+    """The point nearest to a given one where the active rows are zero and no other is negative, exactly.
+
+    Rows that are negative there become active in turn; None where that leads to no such point.
+    """
+    start = [Fraction(v) for v in point.tolist()]
+    for _ in range(STEPS):
+        A = np.array([rows[k][:-1] for k in active], dtype=object).reshape(len(active), len(start))
+        inverse, size = adjugate(A @ A.T)
+        if not size:
+            return None
+        off = [sum((a * v for a, v in zip(rows[k], [*start, Fraction(1)], strict=True)), Fraction(0)) for k in active]
+        moved = A.T @ (inverse @ np.array(off, dtype=object)) if active else [Fraction(0)] * len(start)
+        x = [v - step / size for v, step in zip(start, moved, strict=True)]
+        past = [k for k, row in enumerate(rows) if sum(a * v for a, v in zip(row, [*x, 1], strict=True)) < 0]
+        if not past:
+            return x
+        active = [*active, *past]
+    return None
 
 
 def region_extremes(

@@ -1,6 +1,7 @@
 """Extremes are reached, and nothing is beyond them: hand-worked networks, vertices of all regions, exact arithmetic."""
 
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -133,6 +134,65 @@ def test_a_bounded_output_on_the_whole_space_is_bounded_exactly():
     assert 1.0 <= found.maximum.bound <= 1.0 + 1e-12
     with pytest.raises(DomainError, match="no ray"):
         extremes(network, domain=WholeSpace())
+
+
+def exact_cell(layers, pattern):
+    """(rows a.x + b >= 0, map) of a pattern, in fractions, from the layers alone."""
+    value = [[Fraction(int(i == j)) for j in range(len(layers[0][0][0]) + 1)] for i in range(len(layers[0][0][0]))]
+    rows, bits = [], iter(pattern)
+    for depth, (W, b) in enumerate(layers):
+        z = [[sum(Fraction(float(w)) * v for w, v in zip(row, column, strict=True)) for column in zip(*value, strict=True)]
+             for row in W]  # fmt: skip
+        z = [[*row[:-1], row[-1] + Fraction(float(c))] for row, c in zip(z, b, strict=True)]
+        if depth == len(layers) - 1:
+            return rows, z
+        on = [next(bits) for _ in z]
+        rows += [row if bit else [-v for v in row] for row, bit in zip(z, on, strict=True)]
+        value = [[v * int(bit) for v in row] for row, bit in zip(z, on, strict=True)]
+
+
+def largest_at_a_corner(rows, h):
+    """The largest h.(x, 1) over the corners of {a.x + b >= 0} in the plane, in fractions; None where there is none."""
+    best = None
+    for (a, b, e), (c, d, f) in combinations(rows, 2):
+        if a * d - b * c:
+            x, y = (b * f - d * e) / (a * d - b * c), (c * e - a * f) / (a * d - b * c)
+            if all(p * x + q * y + r >= 0 for p, q, r in rows):
+                value = h[0] * x + h[1] * y + h[2]
+                best = value if best is None else max(best, value)
+    return best
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4, 1e-5])
+def test_extremes_of_unbounded_regions_are_those_of_an_exact_linear_program(size):
+    layers = random_layers(2, 5, 4, 1, seed=3)
+    layers = [(layers[0][0], layers[0][1] * size), (layers[1][0], layers[1][1] * size), layers[2]]
+    shallow = convert(from_layers(layers), domain=WholeSpace())
+    found = region_extremes(shallow)
+    met = 0
+    for region, pattern in enumerate(shallow.table.patterns):
+        rows, (h,) = exact_cell(layers, pattern)
+        for sign, value, bound in ((1, found.largest, found.largest_bound), (-1, found.least, found.least_bound)):
+            if np.isfinite(bound[region]):
+                told = sign * float(largest_at_a_corner(rows, [sign * v for v in h]))
+                assert value[region] == pytest.approx(told, rel=1e-13, abs=1e-14 * size)
+                assert bound[region] == pytest.approx(told, rel=1e-15, abs=1e-300)
+                met += 1
+    assert met > 20
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_extremes_on_the_regions_of_a_box_are_taken_at_its_corners_to_the_last_digits(seed):
+    layers = random_layers(2, 5, 4, 1, seed=seed)
+    shallow = convert(from_layers(layers), domain=Box(-1.0, 1.0))
+    walls = [[Fraction(v) for v in row] for row in ((1, 0, 1), (-1, 0, 1), (0, 1, 1), (0, -1, 1))]
+    found = region_extremes(shallow)
+    for region, pattern in enumerate(shallow.table.patterns):
+        rows, (h,) = exact_cell(layers, pattern)
+        told = float(largest_at_a_corner(rows + walls, h))
+        assert found.largest[region] == pytest.approx(told, rel=1e-13, abs=1e-13)
+        assert told <= found.largest_bound[region] <= told + 1e-8
 
 
 def test_a_polytope_is_gone_through_region_by_region():
