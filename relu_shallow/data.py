@@ -24,6 +24,7 @@ from relu_shallow.errors import DataError, MissingExtra, OutputError
 
 LONGEST_NAME = 60  # characters of a column's name that a message shows
 MOST_COLUMNS = 100_000
+INDEX = "Unnamed: 0"  # what pandas calls the first column on reading a file that it wrote with its index
 FREE_CELLS, CELLS_PER_BYTE = 1 << 24, 64  # of a Parquet file, which says one value a million times in a few bytes
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _HEXADECIMAL = re.compile(r"[-+]?0x[0-9a-f]+", re.IGNORECASE)
@@ -114,8 +115,11 @@ def match_columns(table: DataTable, feature_names: Sequence[str]) -> Float[np.nd
         raise DataError(
             f"the data has {len(table.names)} columns but the network takes {len(feature_names)}"
             + (f", and of these it lacks {missing}" if table.named else "")
-            + "; choose columns with --columns, or leave some out with --drop"
-        )
+            + (f"; {_INDEX_TOLD}" if has_index(table) else
+               "; choose columns with --columns, or leave some out with --drop")
+        )  # fmt: skip
+    if has_index(table):
+        raise DataError(f"the data lacks {missing}, and is not taken by position: {_INDEX_TOLD}")
     pairs = zip(table.names, feature_names, strict=True)
     moved = [name for name, feature in pairs if folded(name) in own and folded(name) != folded(feature)]
     if table.named and moved:
@@ -144,6 +148,17 @@ def columns_by_name(table: DataTable, feature_names: Sequence[str]) -> list[int]
     if len(set(wanted)) < len(wanted) or any(columns.count(name) != 1 for name in wanted):
         return None
     return [columns.index(name) for name in wanted]
+
+
+_INDEX_TOLD = (
+    f"its first column {INDEX!r} looks like the index that pandas writes before the data; leave it out with "
+    f"--drop {INDEX!r}, or write the file with index=False"
+)
+
+
+def has_index(table: DataTable) -> bool:
+    """Whether the table seems to begin with the index of the data frame it comes from, which is no feature."""
+    return table.named and table.names[:1] == (INDEX,)
 
 
 def position_note(table: DataTable, feature_names: Sequence[str]) -> str:
@@ -245,6 +260,8 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
         raise DataError(f"{path.name} is empty")
     header = [cell.strip() for cell in lines[0]]
     _check_columns(path, len(header))
+    if len(header) > 1 and not header[0] and INDEX not in header and not any(map(_no_name, header[1:])):
+        header[0] = INDEX
     if not no_header:
         _check_header(path, header)
     names = tuple(str(i) for i in range(len(header))) if no_header else tuple(header)
@@ -259,7 +276,7 @@ def _read_csv(path: Path, no_header: bool) -> DataTable:
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     """Raises DataError where the first line may be data: it would be lost as names."""
-    odd = next((cell for cell in header if not cell or _like_number(cell)), None)
+    odd = next((cell for cell in header if _no_name(cell)), None)
     if odd is None:
         return
     held = f"holds {odd!r}, which reads as a number" if odd else "has an empty cell"
@@ -267,6 +284,10 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         f"the first line of {path.name} {held}, so the file seems to have no header; if so, say --no-header "
         "(no_header=True); if it is a header, give each column a name that is no number"
     )
+
+
+def _no_name(cell: str) -> bool:
+    return not cell or _like_number(cell)
 
 
 def _like_number(cell: str) -> bool:

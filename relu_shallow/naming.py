@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import overload
 
-from relu_shallow.data import DataTable, columns_by_name, numbered
+from relu_shallow.data import DataTable, columns_by_name, has_index, numbered
 from relu_shallow.network import Network, named
 from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
@@ -18,7 +18,7 @@ def nameless(network: Network) -> bool:
 
 def names_given(table: DataTable, network: Network) -> tuple[str, ...]:
     """The header's names where the network has none and the columns are its inputs by position; else ()."""
-    fits = table.named and nameless(network) and len(table.names) == network.inputs
+    fits = table.named and not has_index(table) and nameless(network) and len(table.names) == network.inputs
     return table.names if fits and columns_by_name(table, network.feature_names) is None else ()
 
 

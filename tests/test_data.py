@@ -3,9 +3,12 @@ import math
 
 import numpy as np
 import pytest
+from command_line import one_sentence, random_layers, run, write_onnx
 
 from relu_shallow.data import DataTable, frame_table, match_columns, position_note, read_table, write_table
 from relu_shallow.errors import DataError, MissingExtra, OutputError
+from relu_shallow.naming import named_by
+from relu_shallow.network import from_layers, named
 
 
 @pytest.fixture
@@ -87,6 +90,48 @@ def test_without_a_header_columns_are_called_by_their_numbers(saved):
 def test_a_first_line_that_may_be_data_is_never_lost_as_names(saved, first):
     with pytest.raises(DataError, match=r"seems to have no header.*--no-header"):
         read_table(saved(f"{first}\n4,5,6\n"))
+
+
+INDEXED = ",a,b\n0,1.5,2\n1,3,4\n"
+
+
+def test_the_index_that_pandas_writes_is_a_column_that_can_be_dropped(saved):
+    path = saved(INDEXED)
+    assert read_table(path).names == ("Unnamed: 0", "a", "b")
+    assert read_table(path, drop=["Unnamed: 0"]).names == ("a", "b")
+    assert match_columns(read_table(path), ("a", "b")).tolist() == [[1.5, 2], [3, 4]]  # by name it is not asked for
+
+
+@pytest.mark.parametrize("features", [("x0", "x1"), ("x0", "x1", "x2"), ("u", "v", "w"), ("x0", "x1", "x2", "x3")])
+def test_the_index_that_pandas_writes_is_never_read_as_a_feature(saved, features):
+    table = read_table(saved(INDEXED))
+    network = from_layers([(np.ones((1, len(features))), np.zeros(1))])
+    for names in (features, named_by(named(network, features), table).feature_names):
+        with pytest.raises(DataError, match=r"index that pandas writes.*--drop 'Unnamed: 0'"):
+            match_columns(table, names)
+
+
+def test_pandas_itself_calls_it_so(saved):
+    pandas = pytest.importorskip("pandas")
+    path = saved("")
+    pandas.DataFrame({"a": [1.5, 3.0], "b": [2.0, 4.0]}).to_csv(path)
+    assert read_table(path).names == tuple(pandas.read_csv(path).columns)
+
+
+@pytest.mark.parametrize("command", [("explain",), ("predict",), ("radius",), ("effects", "--feature", "1")], ids=str)
+def test_commands_refuse_the_index_in_a_sentence_and_take_the_table_without_it(saved, tmp_path, command):
+    data, model = saved(INDEXED), write_onnx(tmp_path / "m.onnx", random_layers(2, 3, 2))
+    three = write_onnx(tmp_path / "three.onnx", random_layers(3, 3, 2))
+    assert run("convert", model, "--domain", "box:-9,9", "-o", tmp_path / "m").exit_code == 0
+    assert run("convert", three, "--domain", "box:-9,9", "-o", tmp_path / "three").exit_code == 0
+    name, *words = command
+    for network in ("m", "three"):
+        refused = run(name, tmp_path / network, data, *words)
+        assert refused.exit_code == 2
+        told = [line for line in refused.stderr.splitlines() if "compiling" not in line]
+        one_sentence("\n".join(told), "--drop 'Unnamed: 0'")
+    done = run(name, tmp_path / "m", data, *words, "--drop", "Unnamed: 0")
+    assert done.exit_code == 0, done.stderr
 
 
 def test_names_that_hold_digits_or_number_words_are_names(saved):

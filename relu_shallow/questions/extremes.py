@@ -196,7 +196,7 @@ def largest_on(
 def _exactly(
     cell: HalfSpaces, support: list[int], weights: np.ndarray, value: float, point: np.ndarray
 ) -> tuple[float, float, np.ndarray]:
-    """(value, bound, point) in fractions, rounded at the end (the bound up); the bound is infinite where none is proved.
+    """(value, bound, point) in fractions, rounded at the end (the bound up); without a proof the bound is infinite.
 
     By duality the value is the bound where the support's rows meet in a point of the region.
     """

@@ -141,14 +141,15 @@ def exact_cell(layers, pattern):
     value = [[Fraction(int(i == j)) for j in range(len(layers[0][0][0]) + 1)] for i in range(len(layers[0][0][0]))]
     rows, bits = [], iter(pattern)
     for depth, (W, b) in enumerate(layers):
-        z = [[sum(Fraction(float(w)) * v for w, v in zip(row, column, strict=True)) for column in zip(*value, strict=True)]
-             for row in W]  # fmt: skip
+        columns = list(zip(*value, strict=True))
+        z = [[sum(Fraction(float(w)) * v for w, v in zip(row, column, strict=True)) for column in columns] for row in W]
         z = [[*row[:-1], row[-1] + Fraction(float(c))] for row, c in zip(z, b, strict=True)]
         if depth == len(layers) - 1:
-            return rows, z
+            break
         on = [next(bits) for _ in z]
         rows += [row if bit else [-v for v in row] for row, bit in zip(z, on, strict=True)]
         value = [[v * int(bit) for v in row] for row, bit in zip(z, on, strict=True)]
+    return rows, z
 
 
 def largest_at_a_corner(rows, h):
