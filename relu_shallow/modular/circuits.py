@@ -57,12 +57,14 @@ def circuit(
     *,
     threshold: float = MOST_DIVERGENCE,
     search: str = "single",
+    smallest: int = 1,
     published: bool = False,
 ) -> Circuit:
     """The circuit of one class on rows X of classes y.
 
-    Sparse matrices (convolutions) before the first dense one are left whole and not counted; biases stay. Raises
-    DataError where no row is of the class or, repaired, all are.
+    Blocks of `smallest` weights are not halved: large layers then take less time, and keep more weights. Sparse
+    matrices (convolutions) before the first dense one are left whole and not counted; biases stay. Raises DataError
+    where no row is of the class or, repaired, all are.
     """
     if search not in SEARCHES:
         raise UsageError(f"search is {' or '.join(SEARCHES)}, got {search!r:.40}")
@@ -70,12 +72,13 @@ def circuit(
     if not mine.any() or (not published and mine.all()):
         raise DataError(f"class {target} has {mine.sum()} of {len(mine)} rows; a circuit of one class against the rest "
                         "needs rows of both")  # fmt: skip
+    sizes = (1, 1) if search == "single" else (max(FIRST_BLOCK, smallest), smallest)
     judge = _Judge(network, X, mine, target, published)
     layers, tries, reached = [layer.W for layer in network.affine], 0, 0.0
     for index in range(len(layers) - 1, -1, -1):
         if not isinstance(layers[index], np.ndarray):
             break
-        layers[index], reached, used = _pruned(judge, layers, index, threshold, reached, search)
+        layers[index], reached, used = _pruned(judge, layers, index, threshold, reached, sizes)
         tries += used
     left = _with_weights(network, layers)
     counted = [index for index in range(len(layers)) if isinstance(layers[index], np.ndarray)]
@@ -124,7 +127,7 @@ class _Judge:
 
 
 def _pruned(
-    judge: _Judge, layers: list[np.ndarray], index: int, threshold: float, reached: float, search: str
+    judge: _Judge, layers: list[np.ndarray], index: int, threshold: float, reached: float, sizes: tuple[int, int]
 ) -> tuple[np.ndarray, float, int]:
     """(a layer's matrix without what can go, the divergence then, the tries)."""
     network = _with_weights(judge.network, layers)
@@ -134,7 +137,7 @@ def _pruned(
     W, rest = layers[index].copy(), z[index].copy()
     order = np.flatnonzero(W.ravel())
     order = order[np.argsort(np.abs(W.ravel()[order]), kind="stable")]
-    size = 1 if search == "single" else FIRST_BLOCK
+    size, smallest = sizes
     stack = [order[i : i + size] for i in range(0, len(order), size)][::-1]
     tries = 0
     while stack:
@@ -145,7 +148,7 @@ def _pruned(
         divergence, tries = judge.divergence(P, _onwards(network, index, trial)), tries + 1
         if divergence <= threshold:
             W[rows, cols], rest, reached = 0.0, trial, divergence
-        elif len(block) > 1:
+        elif len(block) > smallest:
             stack += [block[len(block) // 2 :], block[: len(block) // 2]]
     return W, reached, tries
 

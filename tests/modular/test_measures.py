@@ -162,6 +162,14 @@ def divergence(network, other, X, y, target):
     return (each[y == target].mean() + each[y != target].mean()) / 2
 
 
+def test_blocks_that_are_not_halved_keep_more_weights_and_take_fewer_tries():
+    network, X, y = blobs()
+    fine, coarse = (circuit(network, X, y, 0, search="blocks", smallest=size) for size in (1, 8))
+    assert coarse.tries < fine.tries
+    assert fine.weights <= coarse.weights <= coarse.available
+    assert coarse.divergence <= 0.01
+
+
 def test_a_circuit_needs_rows_of_its_class_and_of_others():
     network, X, y = blobs()
     with pytest.raises(DataError, match="class 5 has 0 of 150"):
