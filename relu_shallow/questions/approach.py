@@ -42,9 +42,9 @@ def _pushed(question: Question, goal: Goal, z: np.ndarray, direction: np.ndarray
     space, x, weights = question.space, question.x, question.weights
     Z: np.ndarray
     if question.net is not None:
-        Z = np.zeros((1, len(z)))
+        Z, work = np.zeros((1, len(z))), np.zeros((4, max(len(question.net.b), len(z))))
         met = pushed(question.net, goal.C, goal.c, NORM[question.norm], x, weights, space.lo, space.hi, z, direction,
-                     PUSHES, limit, Z[0])  # fmt: skip
+                     PUSHES, limit, Z[0], work)  # fmt: skip
         Z = Z[:met]
     else:
         length = float(direction @ direction)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from relu_shallow.lp.jit import njit
-from relu_shallow.lp.kernel import LEAN
+from relu_shallow.lp.kernel import LEAN, ONCE
 from relu_shallow.network import Network, dense
 from relu_shallow.precision import TINY, UNIT
 
@@ -57,7 +57,7 @@ def relative(k):
     return k * UNIT / (1.0 - k * UNIT)
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def incoming(net, layer, j, lo, hi, low, high):
     """(lower, upper) of value j that comes into a layer: an input, or a gate's output, rounded outward."""
     if layer == 0:
@@ -73,7 +73,7 @@ def incoming(net, layer, j, lo, hi, low, high):
     return least - 2.0 * UNIT * abs(least), most + 2.0 * UNIT * abs(most)
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def weigh(net, layer, lo, hi, low, high, middle, half, far):
     """Fills middle, half and far with the ends of what comes into a layer, halved and in magnitude."""
     for j in range(net.widths[layer]):
@@ -83,7 +83,7 @@ def weigh(net, layer, lo, hi, low, high, middle, half, far):
         far[j] = max(abs(below), abs(above))
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def intervals(net, layer, narrow, low, high, heft, middle, half, far):
     """A layer's heft and, where `narrow`, its bounds made as tight as intervals make them; False: proved empty."""
     k, at, start = net.widths[layer], net.off[layer], net.start[layer]
@@ -163,7 +163,7 @@ def touched(on, off, below, above, tangent, side):
     return m, max(at_low, at_high)
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def through(net, gates, c, d, low, high, tangent, sides):
     """Puts the lines above d.gate(z) of a layer of gates into c; returns the sum of offsets and of magnitudes."""
     offset = size = 0.0
@@ -183,7 +183,7 @@ def through(net, gates, c, d, low, high, tangent, sides):
     return offset, size
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def most_over_box(row, a, lo, hi, n):
     """An upper bound of row.x + a over a box."""
     total = size = 0.0
@@ -193,7 +193,7 @@ def most_over_box(row, a, lo, hi, n):
     return total + a + relative(n + 4) * (size + abs(a)) + TINY
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def most_in_ball(row, a, x, weights, radius, norm, n):
     """An upper bound of row.z + a over |weights (z - x)| <= radius in the norm 1 or 2, by Hoelder's inequality."""
     steep = value = size = 0.0
@@ -314,7 +314,7 @@ def costs(net, C, signs, low, high, sides, owners, weights, glance, z, score, c,
         line_costs(net, top, c, d, low, high, tangent, sides, weights[r], glance, z, score)
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def line_costs(net, top, c, d, low, high, tangent, sides, weight, glance, z, score):
     """The same for one row c.z_top."""
     for layer in range(top, 0, -1):
@@ -367,7 +367,7 @@ def values_at(net, x, z, h, error, h_error):
                 h_error[i] = error[at + i] * max(abs(p), abs(q)) + UNIT * abs(h[i])
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def margin_at(net, C, constants, x, z, h, error, h_error):
     """(least of C f(x) + constants, the bound on its error), as `goal.margins`."""
     layers = len(net.widths) - 1

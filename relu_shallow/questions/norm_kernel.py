@@ -7,7 +7,7 @@ programs are those of least_norm.py, the proof is that of `distance.proved_dista
 import numpy as np
 
 from relu_shallow.lp.jit import njit
-from relu_shallow.lp.kernel import JIT, LEAN, OPTIMAL, climb, refactor
+from relu_shallow.lp.kernel import JIT, LEAN, ONCE, OPTIMAL, climb, refactor
 from relu_shallow.precision import LP_TOLERANCE, SURPLUS, TINY, UNIT
 from relu_shallow.questions.cell_kernel import margin_at, relative
 
@@ -49,7 +49,7 @@ def squeeze(rows, a, lo, hi, whole):
     return True
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def telling(rows, a, lo, hi, chosen):
     """Fills `chosen` with the rows that do not hold on the whole box anyway, up to rounding; how many they are."""
     n, count = len(lo), 0
@@ -64,7 +64,7 @@ def telling(rows, a, lo, hi, chosen):
     return count
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def first_vertex(norm, low, high, G, h, basis):
     """`least_norm._first_vertex`."""
     n = len(low)
@@ -98,10 +98,22 @@ def first_vertex(norm, low, high, G, h, basis):
     basis[len(basis) - 1] = 4 * n if short_row < 0 else 4 * n + 1 + short_row
 
 
-@njit(**JIT)
+@njit(**ONCE)
 def least(norm, low, high, G, h, price, limits, u, dual, slope):
-    """`least_norm._climbed`: fills u, dual and slope, returns by how much rows are missed; -1 where it gave up."""
+    """`least_norm._climbed`: fills u, dual and slope, returns by how much rows are missed; -1 where it gave up.
+
+    Where u = 0 fits all rows there is nothing to ask.
+    """
     k, n = G.shape
+    there = True
+    for i in range(n):
+        u[i] = slope[i] = 0.0
+        there = there and low[i] <= 0.0 <= high[i]
+    for r in range(k):
+        dual[r] = 0.0
+        there = there and h[r] <= 0.0
+    if there:
+        return 0.0
     sizes = 1 if norm == 0 else n
     d, rows = n + sizes + 1, 4 * n + 1 + k
     length, deep = 8 * ((rows + 7) // 8), 4 * ((d + 4) // 4)  # as `climb` wants them (lp.kernel.padded)
@@ -124,16 +136,16 @@ def least(norm, low, high, G, h, price, limits, u, dual, slope):
     if not refactor(AT, b, slack, y, basis, binv, rows, d, scratch):
         return -1.0
     cost = np.zeros(d)
-    cost[n : d - 1] = -1.0
+    for i in range(n, d - 1):
+        cost[i] = -1.0
     cost[d - 1] = -price
     prices = np.zeros(d + 4)
     state = climb(AT, b, slack, y, basis, binv, rows, d, cost, 0.0, np.inf, prices, np.zeros(deep),
                   np.zeros(length), np.zeros(length + d), scratch, np.zeros(3, np.int64), limits)  # fmt: skip
     if state != OPTIMAL:
         return -1.0
-    u[:] = y[:n]
-    dual[:] = 0.0
-    slope[:] = 0.0
+    for i in range(n):
+        u[i] = y[i]
     for i in range(d):
         value = max(-prices[i], 0.0)
         row = basis[i]
@@ -146,7 +158,7 @@ def least(norm, low, high, G, h, price, limits, u, dual, slope):
     return max(y[d - 1], 0.0)
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def proved(norm, weights, x, lo, hi, A, a, dual, slope):
     """`distance.proved_distance` for the norms 1 and 0, with the slope times weights."""
     n, k = len(x), len(a)
@@ -186,7 +198,7 @@ def proved(norm, weights, x, lo, hi, A, a, dual, slope):
     return max(bound - rounding * (magnitude + extra) - TINY, 0.0)
 
 
-@njit(**LEAN)
+@njit(**ONCE)
 def scale_rows(A, a, x, weights, reach, margin, G, h, length):
     """Rows in u = weights (z - x) / reach, of unit norm, the margin as their surplus, into G, h and length."""
     n = len(x)
@@ -211,18 +223,22 @@ def bounded(norm, x, weights, lo, hi, rows, constants, surpluses, reach, prices,
     k = telling(rows, constants, lo, hi, chosen)
     A, a, margin = np.zeros((k, n)), np.zeros(k), np.zeros(k)
     for r in range(k):
-        A[r], a[r], margin[r] = rows[chosen[r]], constants[chosen[r]], surpluses[chosen[r]]
+        a[r], margin[r] = constants[chosen[r]], surpluses[chosen[r]]
+        for j in range(n):
+            A[r, j] = rows[chosen[r], j]
     G, h, length = np.zeros((k, n)), np.zeros(k), np.zeros(k)
     u, dual, slope = np.zeros(n), np.zeros(k), np.zeros(n)
-    low, high = weights * (lo - x) / reach, weights * (hi - x) / reach
+    low, high = np.zeros(n), np.zeros(n)
+    for j in range(n):
+        low[j], high[j] = weights[j] * (lo[j] - x[j]) / reach, weights[j] * (hi[j] - x[j]) / reach
     best, some = 0.0, False
     for bare in range(2):
-        if bare:
-            margin[:] = 0.0
+        for r in range(k if bare else 0):
+            margin[r] = 0.0
         scale_rows(A, a, x, weights, reach, margin, G, h, length)
         fits = False
         for price in prices:
-            missed = answer(norm, low, high, G, h, price, limits, u, dual, slope)
+            missed = least(norm, low, high, G, h, price, limits, u, dual, slope)
             if missed < 0.0:
                 break
             for r in range(k):
@@ -242,33 +258,15 @@ def bounded(norm, x, weights, lo, hi, rows, constants, surpluses, reach, prices,
     return best, some
 
 
-@njit(**JIT)
-def answer(norm, low, high, G, h, price, limits, u, dual, slope):
-    """`least`, where there is anything to ask: not where u = 0 fits all rows."""
-    there = True
-    for i in range(len(low)):
-        there = there and low[i] <= 0.0 <= high[i]
-    for r in range(len(h)):
-        there = there and h[r] <= 0.0
-    if there:
-        u[:] = 0.0
-        dual[:] = 0.0
-        slope[:] = 0.0
-        return 0.0
-    return least(norm, low, high, G, h, price, limits, u, dual, slope)
-
-
-@njit(**JIT)
-def pushed(net, C, constants, norm, x, weights, lo, hi, start, direction, steps, limit, found):
+@njit(**LEAN)
+def pushed(net, C, constants, norm, x, weights, lo, hi, start, direction, steps, limit, found, work):
     """How many (0 or 1) of ever longer steps along a direction were found to meet the goal surely; `found` gets it.
 
     The first step is twice as long as the goal's fall short asks for where it rises as fast as along its own slope.
     Steps that end no nearer than `limit` are left out.
     """
     n = len(x)
-    widest = max(net.widths.max(), n)
-    z, error = np.zeros(len(net.b)), np.zeros(len(net.b))
-    h, h_error = np.zeros(widest), np.zeros(widest)
+    z, error, h, h_error = work[0], work[1], work[2], work[3]
     step = length = 0.0
     for j in range(n):
         length += direction[j] * direction[j]

@@ -26,6 +26,7 @@ class Radii:
     (With a threshold: no point lies on its other side.) `points` are the nearest ones found elsewhere, at distance
     `upper`, and `classes_there` theirs; NaN and -1 where none was found. `status` is `exact` where the bounds agree to
     precision.NEAREST, `none` where it is proved that the domain holds no such point (both are inf), else `bounds`.
+    `ended` is why each search did (`nearest.Nearest`): `settled`, or `time`, `rounding`, `far` beside `bounds`.
     """
 
     norm: Norm
@@ -35,6 +36,7 @@ class Radii:
     classes: Int[np.ndarray, " rows"]
     classes_there: Int[np.ndarray, " rows"]
     status: tuple[str, ...]
+    ended: tuple[str, ...]
     seconds: Float[np.ndarray, " rows"]
 
 
@@ -83,7 +85,7 @@ def _radii(
     return Radii(
         norm, np.array([one.lower for one in found]), np.array([one.upper for one in found]), points,
         np.asarray(own, dtype=np.int64), there, tuple(one.status for one in found),
-        np.array([one.seconds for one in found]),
+        tuple(one.ended for one in found), np.array([one.seconds for one in found]),
     )  # fmt: skip
 
 
