@@ -5,6 +5,7 @@
     python scripts/bench_explain.py --part exact        exact Shapley values beside shap's ExactExplainer
     python scripts/bench_explain.py --part bounds       certified intervals beside VeriSHAP's published method
     python scripts/bench_explain.py --part local        local values of 100,000 rows, step by step
+    python scripts/bench_explain.py --part modular      networks in 1 to 16 modules: conversion, exact values
 
 captum is never a dependency: run this with the Python of an environment that has it and this package. Real data are
 looked for in the folder RELU_SHALLOW_DATA.
@@ -22,7 +23,7 @@ import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from benchmark import gradients, intervals, local, shapley  # noqa: E402
+from benchmark import gradients, intervals, local, modular, shapley  # noqa: E402
 from benchmark.measure import Settings  # noqa: E402
 from benchmark.report import surroundings  # noqa: E402
 
@@ -33,6 +34,7 @@ PARTS: dict[str, Section] = {
     "bounds": intervals.section,
     "local": local.section,
     "gradients": gradients.section,
+    "modular": modular.section,
 }
 ROUNDS = 3
 

@@ -22,7 +22,8 @@ from relu_shallow.explanation.shares import HALVES, MOST_HALVED, add_affine, add
 from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN, ONCE
 
-SPLIT_PAYS = 8.0  # enumerate unless it costs more than this many times the bounds of a split (measured)
+SPLIT_PAYS = 6.0  # enumerate unless it costs more than this many times the bounds of a split ..
+LISTED = 2e6  # .. and so many units, since what is small settles little when it is split (both measured)
 
 
 @njit(**LEAN)
@@ -60,7 +61,7 @@ def add_pair(x, y, start, layers, beta, features, phi, work):
             if b.size == 1 and HALVES <= f.size <= MOST_HALVED:
                 if not spent(f.size * 2.0 ** (0.5 * f.size + 2), work):
                     add_neuron(a, b, v, f, path, p, q, beta, phi)
-            elif listing <= SPLIT_PAYS * bounding:
+            elif listing <= SPLIT_PAYS * bounding + LISTED:
                 if not spent(listing, work):
                     add_enumerated(a, b, w, v, f, path, p, q, beta, phi)
             elif not spent(bounding, work):

@@ -339,7 +339,7 @@ def test_no_command_shows_the_help_and_the_version_is_told():
     "arguments",
     [["conver"], ["convert"], ["convert", "--nonsense", "m"], ["convert", "m", "--max-regions", "0"],
      ["convert", "m", "--time-limit", "nan"], ["convert", "m", "--time-limit", "0"], ["convert", "m", "--lp", "guess"],
-     ["convert", "m", "--engine", "cluster"], ["convert", "m", "--modular"], ["explain", "m"],
+     ["convert", "m", "--engine", "cluster"], ["explain", "m"],
      ["explain", "m", "d", "--method", "kernel"], ["export", "m"], ["export", "m", "-o", "x", "--form", "max"]],
     ids=" ".join,
 )  # fmt: skip
