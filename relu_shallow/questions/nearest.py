@@ -122,8 +122,12 @@ class _Search:
         bare = looked_at(self.question, part_of(cell), self.reach, 0.0)
         if bare is None or not self.worth(bare.key):
             return
-        self.note(exactly_met(self.question, bare))
-        if self.worth(bare.key) and not surely_empty(self.question, bare):
+        late = self.question.deadline.passed
+        if not late():
+            self.note(exactly_met(self.question, bare))
+        if self.worth(bare.key) and late():
+            heapq.heappush(self.heap, (bare.key, next(self.number), bare))
+        elif self.worth(bare.key) and not surely_empty(self.question, bare):
             self.stuck = min(self.stuck, bare.key)
 
     @property
