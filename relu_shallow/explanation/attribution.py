@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from relu_shallow.explanation.background import Background
-from relu_shallow.explanation.groups import Groups, group_sums
+from relu_shallow.explanation.groups import Groups, group_data, group_sums
 
 EXACT, BOUNDS, ESTIMATE, LOCAL = "exact", "bounds", "estimate", "local"
 STATUSES = (EXACT, BOUNDS, ESTIMATE, LOCAL)
@@ -124,7 +124,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(attribution: Attribution) -> Columns:
-    """The attribution's columns; a group's data is the name of the feature that is largest there."""
+    """The attribution's columns; a group's data are told by `group_data`."""
     arrays = (attribution.phi, attribution.lo, attribution.hi)
     features, groups = attribution.feature_names, attribution.groups
     if not groups:
@@ -132,22 +132,22 @@ def columns_of(attribution: Attribution) -> Columns:
     phi, names = group_sums(arrays[0], features, groups)
     lo, hi, se = (group_sums(array, features, groups)[0] for array in (*arrays[1:], attribution.se))
     data = group_sums(attribution.X[:, None], features, groups)[0][:, 0].astype(object)
-    for g, (name, members) in enumerate(groups.items()):
+    for g, (name, told) in enumerate(group_data(attribution.X, features, groups).items()):
         column = names.index(name)
         se[:, :, column] = attribution.group_se[:, :, g]
-        labels = np.array(features, dtype=object)[list(members)]
-        data[:, column] = labels[attribution.X[:, list(members)].argmax(axis=1)]
+        data[:, column] = told
     return Columns(names, phi, lo, hi, se, data)
 
 
 def shap_explanation(attribution: Attribution) -> Any:
     """The attribution as a shap.Explanation: values (rows, features), or (rows, features, outputs) for several outputs.
 
-    With groups a group's value stands in place of its features', and as its data the name of the feature that is
-    largest there. It carries `status`, `region`, `gap`, and for rows that have them `lower_bounds`, `upper_bounds` and
-    `error_std`, as further attributes; slicing leaves the first three behind.
+    With groups a group's value stands in place of its features', and as its data the name of its feature that is 1, or
+    all their values where they are not one 1 among zeros. It carries `status`, `region`, `gap`, and for rows that have
+    them `lower_bounds`, `upper_bounds` and `error_std`, as further attributes, and so do its slices; `groups` names the
+    features of each group.
     """
-    import shap
+    from relu_shallow.explanation.sliceable import Explanation
 
     one = len(attribution.outputs) == 1
     columns = columns_of(attribution)
@@ -155,7 +155,7 @@ def shap_explanation(attribution: Attribution) -> Any:
         np.array(part[:, 0] if one else part.transpose(0, 2, 1)) for part in columns[1:5]
     )
     base = np.broadcast_to(attribution.base_value, attribution.prediction.shape)
-    explanation = shap.Explanation(
+    explanation = Explanation(
         values=values,
         base_values=np.array(base[:, 0] if one else base),
         data=columns.data,
@@ -163,9 +163,11 @@ def shap_explanation(attribution: Attribution) -> Any:
         output_names=attribution.output_names[0] if one else list(attribution.output_names),
         **_known(attribution, least, most, error),
     )
-    explanation.status = list(attribution.status)
-    explanation.region = attribution.region
-    explanation.gap = attribution.gap[:, 0] if one else attribution.gap
+    explanation.keep("status", list(attribution.status), [0])
+    explanation.keep("region", attribution.region, [0])
+    explanation.keep("gap", attribution.gap[:, 0] if one else attribution.gap, [0] if one else [0, 2])
+    names = attribution.feature_names
+    explanation.groups = {name: tuple(names[i] for i in members) for name, members in attribution.groups.items()}
     return explanation
 
 

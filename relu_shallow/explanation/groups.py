@@ -84,6 +84,36 @@ def group_sums(
     return np.stack(columns, axis=2), tuple(titles)
 
 
+def group_interactions(
+    found: Float[np.ndarray, "rows outputs inputs inputs"], names: Sequence[str], groups: Groups
+) -> tuple[Float[np.ndarray, "rows outputs columns columns"], tuple[str, ...]]:
+    """Interaction values between groups, and features outside them: sums over all pairs of members.
+
+    A group with itself gets what its members do alone and with one another, so a row of the matrix still sums to the
+    group's value.
+    """
+    members, titles = group_sums(np.eye(len(names))[:, None], names, groups)
+    return np.einsum("roij,ic,jd->rocd", found, members[:, 0], members[:, 0], optimize=True), titles
+
+
+def group_data(
+    X: Float[np.ndarray, "rows inputs"], names: Sequence[str], groups: Groups
+) -> dict[str, list[str]]:
+    """What stands for each group's features, row by row: the name of the one that is 1 where all others are 0.
+
+    Elsewhere the features' values, as text.
+    """
+    told: dict[str, list[str]] = {}
+    for name, members in groups.items():
+        values = X[:, list(members)]
+        one_hot = ((values == 0) | (values == 1)).all(axis=1) & (values.sum(axis=1) == 1)
+        told[name] = [
+            names[members[row.argmax()]] if is_one else ", ".join(f"{value:g}" for value in row)
+            for row, is_one in zip(values, one_hot.tolist(), strict=True)
+        ]
+    return told
+
+
 def _parsed(lines: Sequence[str]) -> dict[str, list[Any]]:
     wanted: dict[str, list[Any]] = {}
     for line in lines:

@@ -74,7 +74,7 @@ def _texts(names: Any) -> tuple[str, ...]:
 
 
 def _of_shap(given: Any) -> bool:
-    return type(given).__module__.split(".")[0] == "shap"
+    return any(kind.__module__.split(".")[0] == "shap" for kind in type(given).__mro__)
 
 
 def _is_explanation(given: Any) -> bool:

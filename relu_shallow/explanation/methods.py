@@ -16,7 +16,7 @@ from relu_shallow.explanation.attribution import LOCAL, Attribution, exactly, sh
 from relu_shallow.explanation.background import Background, background_of, distinct_rows
 from relu_shallow.explanation.estimate import TOLERANCE
 from relu_shallow.explanation.exact import Progress
-from relu_shallow.explanation.groups import Groups, groups_of
+from relu_shallow.explanation.groups import Groups, group_interactions, groups_of
 from relu_shallow.explanation.hybrids import interaction_values
 from relu_shallow.explanation.interop import background_from, rows_of
 from relu_shallow.explanation.local import certified, local_values
@@ -51,7 +51,8 @@ def explain(
 
     `model` is a ShallowNetwork, a StoredNetwork, a RegionsFolder, a Network, or anything that `load_network`,
     `load_shallow` or `open_regions` reads. With `interactions` the explanation carries `interaction_values`, (rows,
-    features, features) or with the outputs as a last axis; see `interaction_values` in hybrids.py. With `modules` it
+    features, features) or with the outputs as a last axis, groups in place of their features; see `interaction_values`
+    in hybrids.py. With `modules` it
     carries `by_module`, an explanation of each of the network's modules, whose values sum to its own.
     """
     source = opened(model, trust)
@@ -70,7 +71,8 @@ def explain(
         explanation.by_module = [shap_explanation(part) for part in parts]
     if interactions:
         network = source if isinstance(source, Network) else source.network
-        found = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))
+        each = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))
+        found, _ = group_interactions(each, attribution.feature_names, attribution.groups)
         explanation.interaction_values = found[:, 0] if found.shape[1] == 1 else found.transpose(0, 2, 3, 1)
     return explanation
 

@@ -14,6 +14,7 @@ from relu_shallow.atomic import replacing
 from relu_shallow.data import json_number, write_arrays, write_table
 from relu_shallow.errors import OutputError
 from relu_shallow.explanation.attribution import BOUNDS, ESTIMATE, Attribution, columns_of, status_counts
+from relu_shallow.explanation.groups import group_interactions
 from relu_shallow.explanation.hybrids import interaction_values
 from relu_shallow.network import Network
 
@@ -54,13 +55,15 @@ def interaction_table(network: Network, attribution: Attribution) -> tuple[list[
     """Names and columns of the exact Shapley interactions: row, output, feature, other, value; a line per pair.
 
     A feature with itself is what it does alone, a pair its interaction index; those of a row add up to the prediction
-    less the base value. Raises DataError where rows differ from the background in too many features to enumerate.
+    less the base value. A group stands in place of its features, with the sums over all pairs of them. Raises DataError
+    where rows differ from the background in too many features to enumerate.
     """
-    found = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))
+    each = interaction_values(network, attribution.X, attribution.background, list(attribution.outputs))
+    found, titles = group_interactions(each, attribution.feature_names, attribution.groups)
     rows, outputs, inputs, _ = found.shape
     one, two = np.triu_indices(inputs)
     values = found[:, :, one, two] * np.where(one == two, 1.0, 2.0)
-    names = np.array(attribution.feature_names, dtype=str)
+    names = np.array(titles, dtype=str)
     pairs = len(one)
     return ["row", "output", "feature", "other", "value"], [
         np.repeat(np.arange(rows), outputs * pairs),

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 from shapley_reference import random_network
@@ -6,7 +8,7 @@ from relu_shallow.data import DataTable, match_columns
 from relu_shallow.errors import DataError
 from relu_shallow.explanation.background import Background
 from relu_shallow.explanation.interop import background_from, rows_of
-from relu_shallow.explanation.methods import explain_rows
+from relu_shallow.explanation.methods import explain, explain_rows
 from relu_shallow.network import named
 
 NAMES = ("a", "b", "c")
@@ -111,3 +113,51 @@ def test_what_holds_no_rows_is_refused_and_what_is_known_is_left_alone(shap):
     assert background_from(background) is background
     assert background_from(None) is None
     assert rows_of(X) is X
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_slices_of_an_explanation_keep_what_is_known_of_their_rows(shap, outputs):
+    network = named(random_network(0, (3, 5, outputs)), NAMES)
+    whole = explain(network, X[:6], background=X[:4], groups={"ab": ["a", "b"]}, interactions=True)
+    assert isinstance(whole, shap.Explanation)
+    assert len(whole.status) == 6
+    one, few, column = whole[2], whole[1:4], whole[:, "ab"]
+    assert (one.status, one.region) == (whole.status[2], whole.region[2])
+    assert few.status == whole.status[1:4]
+    assert few[1].status == whole.status[2]
+    assert column.status == whole.status
+    assert whole[[4, 0]].region.tolist() == whole.region[[4, 0]].tolist()
+    np.testing.assert_array_equal(one.gap, whole.gap[2])
+    np.testing.assert_array_equal(few.interaction_values, whole.interaction_values[1:4])
+    assert one.groups == few.groups == column.groups == {"ab": ("a", "b")}
+    if outputs == 2:
+        second = whole[..., 1]
+        assert second.status == whole.status
+        np.testing.assert_array_equal(second.gap, whole.gap[:, 1])
+        np.testing.assert_array_equal(second[3].gap, whole.gap[3, 1])
+        assert whole[3, :, 1].status == whole.status[3]
+
+
+def test_a_sum_over_rows_has_no_status_of_its_own_and_other_slices_keep_bounds(shap):
+    network = named(random_network(0, (3, 5, 1)), NAMES)
+    whole = explain(network, X[:6], background=X[:4], method="bounds")
+    with pytest.raises(AttributeError, match="status"):
+        _ = whole.abs.mean(0).status
+    with pytest.raises(AttributeError, match="interaction_values"):
+        _ = whole.interaction_values
+    if "bounds" in whole.status:
+        np.testing.assert_array_equal(whole[2].lower_bounds, whole.lower_bounds[2])
+    assert copy.deepcopy(whole)[1].status == whole.status[1]
+    assert rows_of(whole).names == NAMES
+    np.testing.assert_array_equal(rows_of(whole[1]).X, X[1:2])
+
+
+def test_the_plots_of_shap_take_explanations_and_their_slices(shap):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    network = named(random_network(0, (3, 5, 2)), NAMES)
+    whole = explain(network, X[:12], background=X[:4], groups={"ab": ["a", "b"]})
+    for plot, part in ((shap.plots.waterfall, whole[0, :, 1]), (shap.plots.beeswarm, whole[..., 1]),
+                       (shap.plots.bar, whole[..., 0]), (shap.plots.heatmap, whole[..., 0])):  # fmt: skip
+        plot(part, show=False)
+        matplotlib.pyplot.close("all")
