@@ -94,14 +94,12 @@ def class_count(outputs: int) -> int:
     return max(outputs, 2)
 
 
-def batches(data: Data, plan: Plan, seed: int) -> Iterator[Rows]:
-    """One pass: rows in an order of their own, or what the loader gives."""
+def batches(module: Any, data: Data, plan: Plan, seed: int) -> Iterator[Rows]:
+    """One pass: rows in an order of their own, or what the loader gives, in the module's precision."""
     import torch
 
     if not isinstance(data, Rows):
-        for x, y in data:
-            yield Rows(x, y[:, None] if y.is_floating_point() and y.ndim == 1 else y,
-                       "values" if y.is_floating_point() else "classes")  # fmt: skip
+        yield from (rows_of(x, y, like=module) for x, y in data)
         return
     order = torch.randperm(len(data.x), generator=torch.Generator().manual_seed(seed)).to(data.x.device)
     for chosen in order.split(plan.batch):
@@ -149,7 +147,7 @@ def fit(
     optimiser = torch.optim.Adam(parameters, lr=plan.step)
     with repeatable(plan.seed):
         for epoch in range(plan.epochs):
-            for rows in batches(data, plan, plan.seed * 1_000_003 + epoch):
+            for rows in batches(module, data, plan, plan.seed * 1_000_003 + epoch):
                 loss = task_loss(module, rows, unit)
                 loss = loss if extra is None else loss + extra()
                 if not torch.isfinite(loss):
@@ -208,7 +206,7 @@ def gradients(module: Any, parts: Sequence[Any], data: Data, plan: Plan) -> list
 
     found: list[list[np.ndarray]] = [[] for _ in parts]
     with repeatable(plan.seed):
-        for rows in batches(data, plan, plan.seed):
+        for rows in batches(module, data, plan, plan.seed):
             given = torch.autograd.grad(task_loss(module, rows), [part.weight for part in parts])
             for kept, gradient in zip(found, given, strict=True):
                 kept.append(gradient.cpu().double().numpy())

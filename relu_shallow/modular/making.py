@@ -100,15 +100,15 @@ def make_modular(
     """A trained torch module made modular: cluster, remove the weights between clusters, train on under the mask.
 
     `module` is left as it was. `data` is (X, y) or a loader of batches (x, y): integers are classes (cross-entropy),
-    floats values (squared error). Scores are of `test`, by default of the data. `by_gradients` clusters the loss's
-    gradients in place of the weights. Raises RemovalError where the removal changes the class of more than a share
+    floats values (squared error). Scores are of `test`, (X, y) too, by default of the data. `by_gradients` clusters
+    the loss's gradients in place of the weights. Raises RemovalError where the removal changes the class of more than a share
     `tolerance` of the rows, or a value by more than `tolerance`; before any training. Raises ModelError where the
     hidden linear layers are no chain, DataError where the data do not fit.
     """
     plan = Plan(epochs, batch, step, seed)
     rows, measured = _prepared(module, data, test)
     work = copy.deepcopy(module)
-    hidden = _seen(work, measured)
+    hidden = _seen(work, rows, measured)
     found = weights_of(work, hidden)
     check_weights(found, k)
     edges = _gradient_edges(work, hidden, rows, plan) if by_gradients else found
@@ -145,7 +145,7 @@ def train_modular(
     plan = Plan(epochs, batch, step, seed)
     rows, measured = _prepared(module, data, test)
     work = copy.deepcopy(module)
-    hidden = _seen(work, measured)
+    hidden = _seen(work, rows, measured)
     check_weights(weights_of(work, hidden), k)
     if how == "mask":
         return _under_mask(work, rows, measured, hidden, even_labels(hidden.widths, k), plan, tune, progress)
@@ -173,7 +173,7 @@ def _prepared(module: Any, data: Any, test: Any) -> tuple[Data, Rows]:
     """(what is trained on, the rows to measure on)."""
     if not any(True for _ in module.parameters()):
         raise ModelError(f"a {type(module).__name__} has no weights to train")
-    if isinstance(data, (tuple, list)) and len(data) == 2:
+    if isinstance(data, (tuple, list)) and len(data) == 2 and not isinstance(data[0], (tuple, list)):
         rows = rows_of(*data, like=module)
         return rows, rows if test is None else rows_of(*test, like=module, task=rows.task)
     return data, rows_of(*(_collected(data) if test is None else test), like=module)
@@ -189,10 +189,12 @@ def _collected(loader: Any) -> tuple[Any, Any]:
     return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
 
 
-def _seen(module: Any, measured: Rows) -> Hidden:
+def _seen(module: Any, rows: Data, measured: Rows) -> Hidden:
     """The hidden layers, after checking that the data fit the module."""
     hidden = hidden_layers(module, measured.x[:SHOWN])
-    check_targets(measured, outputs_of(module, measured.x[:SHOWN]).shape[1])
+    outputs = outputs_of(module, measured.x[:SHOWN]).shape[1]
+    for part in {id(part): part for part in (rows, measured) if isinstance(part, Rows)}.values():
+        check_targets(part, outputs)
     return hidden
 
 

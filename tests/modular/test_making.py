@@ -159,6 +159,20 @@ def test_a_users_own_module_is_trained_from_a_loader():
     assert again.stages[0].clusterability == 1
 
 
+def test_a_loader_of_another_precision_or_of_bad_numbers_is_read_or_refused():
+    X, y = rings(40)
+    twice = [(torch.tensor(X[i : i + 20]).double(), torch.tensor(y[i : i + 20])) for i in (0, 20)]
+    assert make_modular(mlp(2, 6, 6, 3), twice, 2, epochs=1).stages[-1].name == "tuned"
+    with pytest.raises(DataError, match="NaN"):
+        make_modular(mlp(2, 6, 6, 3), [(torch.tensor(X) * np.nan, torch.tensor(y))], 2, test=(X, y))
+
+
+def test_rows_to_train_on_of_one_class_are_refused_whatever_the_others():
+    X, y = rings(40)
+    with pytest.raises(DataError, match="one class 2"):
+        make_modular(mlp(2, 6, 6, 3), (X, np.full(40, 2)), 2, test=(X, y))
+
+
 def test_convolutions_belong_to_the_first_layer():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 1, 6, 6)).astype(np.float32), rng.integers(0, 2, 40)
