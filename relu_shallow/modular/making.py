@@ -101,8 +101,8 @@ def make_modular(
 
     `module` is left as it was. `data` is (X, y) or a loader of batches (x, y): integers are classes (cross-entropy),
     floats values (squared error). Scores are of `test`, (X, y) too, by default of the data. `by_gradients` clusters
-    the loss's gradients in place of the weights. Raises RemovalError where the removal changes the class of more than a share
-    `tolerance` of the rows, or a value by more than `tolerance`; before any training. Raises ModelError where the
+    the loss's gradients in place of the weights. Raises RemovalError, before any training, where the removal changes
+    the class of more than a share `tolerance` of the rows, or a value by more than `tolerance`; ModelError where the
     hidden linear layers are no chain, DataError where the data do not fit.
     """
     plan = Plan(epochs, batch, step, seed)
