@@ -37,15 +37,33 @@ def made_sure(
     return None
 
 
+def _surely(question: Question, goal: Goal, z: np.ndarray) -> bool:
+    """Whether a point surely meets a goal inside the space."""
+    if question.net is None:
+        met = bool(surely_met((goal,), question.network, z[None])[0])
+    else:
+        met = _push(question, goal, z, np.zeros(len(z)), np.inf)[1]
+    return met and question.space.surely_holds(z)
+
+
+def _push(
+    question: Question, goal: Goal, z: np.ndarray, direction: np.ndarray, limit: float
+) -> tuple[np.ndarray, bool]:
+    """The first of ever longer steps from z that surely meets the goal, by compiled code, and whether there is one."""
+    assert question.net is not None, "sparse and large networks go without"
+    space, found, work = question.space, np.zeros(len(z)), np.zeros((4, max(len(question.net.b), len(z))))
+    met = pushed(question.net, goal.C, goal.c, NORM[question.norm], question.x, question.weights, space.lo, space.hi, z,
+                 direction, PUSHES, limit, found, work)  # fmt: skip
+    return found, bool(met)
+
+
 def _pushed(question: Question, goal: Goal, z: np.ndarray, direction: np.ndarray, limit: float) -> Found | None:
     """The first of ever longer steps from z that surely meets the goal inside the space."""
     space, x, weights = question.space, question.x, question.weights
     Z: np.ndarray
     if question.net is not None:
-        Z, work = np.zeros((1, len(z))), np.zeros((4, max(len(question.net.b), len(z))))
-        met = pushed(question.net, goal.C, goal.c, NORM[question.norm], x, weights, space.lo, space.hi, z, direction,
-                     PUSHES, limit, Z[0], work)  # fmt: skip
-        Z = Z[:met]
+        point, met = _push(question, goal, z, direction, limit)
+        Z = point[None][: int(met)]
     else:
         length = float(direction @ direction)
         value, error = margins(goal, question.network, z[None])
@@ -129,7 +147,7 @@ def drawn_in(question: Question, goal: Goal, point: np.ndarray) -> Found:
                 break
             middle = question.x + 0.5 * (near + far) * (point - question.x)
             middle = np.clip(middle, question.space.lo, question.space.hi)
-            met = surely_met((goal,), question.network, middle[None])[0] and question.space.surely_holds(middle)
+            met = _surely(question, goal, middle)
             near, far = (near, 0.5 * (near + far)) if met else (0.5 * (near + far), far)
     z = question.x + far * (point - question.x) if far < 1 else point
     z = np.clip(z, question.space.lo, question.space.hi)

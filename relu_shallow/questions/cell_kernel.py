@@ -359,12 +359,12 @@ def values_at(net, x, z, h, error, h_error):
                 size += abs(w) * (abs(h[j]) + h_error[j])
                 carried += abs(w) * h_error[j]
             z[at + i] = total
-            error[at + i] = carried + rounding * size
+            error[at + i] = carried + rounding * size + (k + 2) * TINY  # underflow takes less than TINY of a product
         if layer < layers - 1:
             for i in range(net.widths[layer + 1]):
                 p, q = net.inactive[at + i], net.active[at + i]
                 h[i] = z[at + i] * (q if z[at + i] > 0.0 else p)
-                h_error[i] = error[at + i] * max(abs(p), abs(q)) + UNIT * abs(h[i])
+                h_error[i] = error[at + i] * max(abs(p), abs(q)) + UNIT * abs(h[i]) + TINY
 
 
 @njit(**ONCE)

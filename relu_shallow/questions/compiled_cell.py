@@ -95,7 +95,7 @@ def nearest_of(
     d = n + (n if norm == "1" else 1) + 1
     bound, some = bounded(NORM[norm], x, weights, *box, A, a, margin, reach, PRICES, climb_limits(d, 4 * n + 1 + k),
                           z, y)  # fmt: skip
-    return bound, z if some else None, y
+    return float(bound), z if some else None, y
 
 
 def scores(

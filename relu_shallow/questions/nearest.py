@@ -29,7 +29,7 @@ from relu_shallow.questions.compiled_cell import packed_if_small
 from relu_shallow.questions.deadline import Deadline
 from relu_shallow.questions.distance import NORMS, Norm, distance
 from relu_shallow.questions.goal import Goal, margins, past, surely_met
-from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, part_of, parts_of
+from relu_shallow.questions.nearest_cell import Cell, Part, Question, looked_at, part_of, parts_of, walls_of
 from relu_shallow.questions.space import Space
 from relu_shallow.questions.ties import exactly_met, surely_empty
 
@@ -254,4 +254,5 @@ def _question(
         raise UsageError(f"weights must be {network.inputs} positive numbers, one for each input")
     goals = tuple(Goal(np.array(goal.C, order="C"), np.array(goal.c), goal.strict) for goal in goals)
     space = replace(space, lo=np.array(space.lo), hi=np.array(space.hi), whole=np.array(space.whole))
-    return Question(network, x, goals, space, norm, w, deadline, packed_if_small(network), switching(network))
+    walls = walls_of(space, x)
+    return Question(network, x, goals, space, norm, w, deadline, walls, packed_if_small(network), switching(network))

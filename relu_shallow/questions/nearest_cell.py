@@ -25,11 +25,15 @@ GLANCE = 2.0**-40  # of what a relaxation costs anywhere, beside what it costs a
 HALVED = 8  # until, on the average, a cell is so many times halved in each input (kinks may all meet in a point)
 
 
+Walls = tuple[Float[np.ndarray, "m n"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
+
+
 @dataclass(frozen=True, eq=False)
 class Question:
     """The nearest point of `space` to x, by |weights (z - x)|, at which the network meets a goal.
 
-    `net` is the network as compiled code reads it, None where it is large or sparse; `switching` its neurons that do.
+    `walls` are the space's own rows B z + c >= 0 and the surplus with which a point must fit each. `net` is the network
+    as compiled code reads it, None where it is large or sparse; `switching` says which neurons do.
     """
 
     network: Network
@@ -39,6 +43,7 @@ class Question:
     norm: Norm
     weights: Float[np.ndarray, " n"]
     deadline: Deadline
+    walls: Walls
     net: Packed | None
     switching: Bool[np.ndarray, " neurons"]
 
@@ -94,13 +99,13 @@ def looked_at(question: Question, part: Part, reach: float, aim: float) -> Cell 
     if question.deadline.passed():
         return Cell(part.goal, lo, hi, part.signs, bounds, part.key, part.z, np.zeros(len(lo)), ("none", 0),
                     part.halved)  # fmt: skip
-    more, constants = question.space.rows()
+    more, constants, rounding = question.walls
     A, a = np.concatenate([lines.A, more]), np.concatenate([lines.a, constants])
     lo, hi = (_squeezed if question.net is None else squeezed)(lo, hi, A, a, question.space.whole)
     if (lo > hi).any():
         return None
     top = lines.owners < 0
-    margin = np.concatenate([np.where(top, aim, 0.0), _row_rounding(question, len(question.space.b), more)])
+    margin = np.concatenate([np.where(top, aim, 0.0), rounding])
     key, z, y = _bounded(question, lo, hi, A, a, margin, reach)
     key = max(key, part.key)
     if key == np.inf or key > reach:
@@ -250,11 +255,11 @@ def _squeezed(
     return np.where(whole, np.ceil(lo), lo), np.where(whole, np.floor(hi), hi)
 
 
-def _row_rounding(question: Question, count: int, rows: np.ndarray) -> np.ndarray:
-    """The surplus with which a point must fit the space's own half-spaces, so that rounding leaves no doubt."""
-    space = question.space
-    size = np.abs(space.A) @ np.abs(question.x) + np.abs(space.b) + np.abs(space.A).sum(axis=1)
-    return np.concatenate([gamma(8 * (len(question.x) + 4)) * size, np.zeros(len(rows) - count)])
+def walls_of(space: Space, x: Float[np.ndarray, " n"]) -> Walls:
+    """The space's own rows; the surplus of its half-spaces is such that rounding leaves no doubt."""
+    rows, constants = space.rows()
+    size = np.abs(space.A) @ np.abs(x) + np.abs(space.b) + np.abs(space.A).sum(axis=1)
+    return rows, constants, np.concatenate([gamma(8 * (len(x) + 4)) * size, np.zeros(len(rows) - len(space.b))])
 
 
 def _bounded(

@@ -28,6 +28,11 @@ def random_network(rng, widths, slopes, size=1.0):
     return Network(tuple(maps), tuple(Gate(np.full(m, slopes[0]), np.full(m, slopes[1])) for m in widths[1:-1]))
 
 
+def plain(function):
+    """The Python function behind a compiled one."""
+    return getattr(function, "py_func", function)
+
+
 def goal_of(rng, network):
     return Goal(rng.normal(size=(2, network.outputs)), rng.normal(size=2), np.zeros(2, bool))
 
@@ -144,9 +149,23 @@ def test_the_compiled_bound_is_that_of_the_plain_steps(norm):
     assert told > 5
 
 
+def test_a_box_is_narrowed_to_where_a_row_can_hold():
+    # x + y >= 3/2 in the unit square: both are at least 1/2; and -2 x + y >= -1/2: x is at most 3/4
+    A, a = np.array([[1.0, 1.0], [-2.0, 1.0]]), np.array([-1.5, 0.5])
+    lo, hi = squeezed(np.zeros(2), np.ones(2), A, a, np.zeros(2, bool))
+    assert (lo <= 0.5).all()
+    assert np.allclose(lo, 0.5, atol=1e-12)
+    assert hi[0] >= 0.75
+    assert np.allclose(hi, [0.75, 1.0], atol=1e-12)
+    lo, hi = squeezed(np.zeros(2), np.ones(2), A, a, np.array([False, True]))
+    assert lo.tolist()[1] == 1.0  # a whole number
+    lo, hi = squeezed(np.zeros(2), np.ones(2), A, a - 3, np.zeros(2, bool))
+    assert (lo > hi).any()
+
+
 def test_the_compiled_proof_holds_for_any_multipliers():
     rng = np.random.default_rng(3)
-    prove = norm_kernel.proved.py_func
+    prove = plain(norm_kernel.proved)
     for _ in range(200):
         n, k = int(rng.integers(1, 5)), int(rng.integers(1, 6))
         A, a, x = rng.normal(size=(k, n)), rng.normal(size=k), rng.normal(size=n)
@@ -158,8 +177,8 @@ def test_the_compiled_proof_holds_for_any_multipliers():
         for norm in ("1", "inf"):
             bound = prove(compiled_cell.NORM[norm], w, x, lo, hi, A, a, dual, slope)
             assert (bound <= size(norm, w * (Z - x))).all()
-            plain = proved_distance(norm, w, x, (lo, hi), (A, a), dual, slope * w)
-            assert bound == plain == np.inf or np.isclose(bound, plain, rtol=1e-9, atol=1e-9)
+            other = proved_distance(norm, w, x, (lo, hi), (A, a), dual, slope * w)
+            assert bound == other == np.inf or np.isclose(bound, other, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -185,7 +204,7 @@ def test_margins_and_costs_are_those_of_numpy():
     values, errors = margins(goal, network, X)
     for x, value, error in zip(X, values, errors, strict=True):
         h = np.zeros((4, 10))
-        found = cell_kernel.margin_at.py_func(net, goal.C, goal.c, x, *h)
+        found = plain(cell_kernel.margin_at)(net, goal.C, goal.c, x, *h)
         assert np.allclose(found, (value, error), rtol=1e-9, atol=1e-14)
         assert found[1] >= 0.9 * error
     goal, lo, hi, signs, bounds, (A, a, owners), _ = cell_of(rng, network)

@@ -34,7 +34,7 @@ def test_a_tie_is_of_the_class_that_comes_first(norm, domain):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_that_a_class_only_ever_ties_is_proved(norm):
-    turned = Network(HINGE.affine[:1] + (Affine(-HINGE.affine[1].W, np.zeros(2)),), HINGE.gates)  # 0 and -relu(x_0)
+    turned = Network((HINGE.affine[0], Affine(-HINGE.affine[1].W, np.zeros(2))), HINGE.gates)  # 0 and -relu(x_0)
     found = robust_radii(turned, [[1.0, 0.0], [-1.0, 0.0]], norm, domain=Box(-3, 3))
     assert found.status == ("none", "none")
     assert (found.lower == np.inf).all()
