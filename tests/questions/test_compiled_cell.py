@@ -229,10 +229,12 @@ def test_nothing_is_compiled_while_time_runs():
     X = np.asfortranarray(np.linspace(-1, 1, 8).reshape(2, 4))[:, ::2]
     X.flags.writeable = False
     network = random_network(np.random.default_rng(0), [2, 4, 3, 3], SLOPES["relu"])
+    own = int(class_of(network, network(X[:1]))[0])
     for norm in NORMS:
-        goals = tuple(replace(goal, C=np.asfortranarray(goal.C)) for goal in another_class(network, 0))
+        goals = tuple(replace(goal, C=np.repeat(goal.C, 2, axis=1)[:, ::2]) for goal in another_class(network, own))
         weights = np.array([1.0, 9.0, 2.0])[::2]
-        nearest_point(network, X[0], goals, space_of(Box(-2, 2), network), norm, weights)
+        found = nearest_point(network, X[0], goals, space_of(Box(-2, 2), network), norm, weights)
+        assert found.cells
     assert [len(kernel.signatures) for kernel in kernels] == before
 
 
