@@ -87,6 +87,13 @@ def test_what_exact_arithmetic_leaves_open_is_left_open(monkeypatch):
     assert found.lower[0] <= 1.5
 
 
+def test_a_tie_that_counts_is_never_excluded(monkeypatch):
+    monkeypatch.setattr(search, "exactly_met", lambda *_: None)
+    found = robust_radii(HINGE, [[1.5, 0.5]], domain=Box(-4, 4))  # where x_0 <= 0 the class is 0, by a tie
+    assert found.status == ("bounds",)
+    assert found.lower[0] <= 1.5
+
+
 def test_exact_outputs_are_those_of_fractions():
     rng = np.random.default_rng(4)
     network = Network(
