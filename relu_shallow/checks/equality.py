@@ -30,14 +30,14 @@ def places_to_compare(
 ) -> Iterator[tuple[str, Float[np.ndarray, "points n"]]]:
     """Where deep and shallow are compared, by name; places of all tables count (they share their inputs).
 
-    `near` is how many points on boundaries there are of each kind; as many as others by default.
+    `near` is how many points on boundaries there are of each kind, over all tables; as many as others by default.
     """
-    near = points if near is None else near
+    each, near = (max(total // len(tables), 1) for total in (points, points if near is None else near))
     yield "equal at random points", places.anywhere(domain, tables[0], points, rng)
     if data is not None:
         yield "equal on the data", data
-    yield "equal at witnesses", np.concatenate([places.witnesses(table, points, rng) for table in tables])
-    ends = [places.crossings(table.network, table, near // 2, rng) for table in tables]
+    yield "equal at witnesses", np.concatenate([places.witnesses(table, each, rng) for table in tables])
+    ends = [places.crossings(table.network, table, max(near // 2, 1), rng) for table in tables]
     faces = [places.facets_and_corners(table, min(near, ANCHORS), rng) for table in tables]
     yield "equal on region boundaries", np.concatenate([*ends, *(facets for facets, _ in faces)])
     yield "equal at shared vertices", np.concatenate([corners for _, corners in faces])

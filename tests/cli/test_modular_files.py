@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from networks import planted
 from relu_shallow.shallow.store import load_shallow
 
 NAMES = ("a", "b", "c")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,18 @@ def test_what_does_not_go_with_modules_is_one_clear_error(folder, options, word)
     result = run("convert", folder / "model.onnx", "--domain", "box:-1,1", *options)
     assert result.exit_code == 2
     one_sentence(result.stderr, word)
+
+
+def test_the_example_is_converted_completely_and_knows_its_digits(tmp_path):
+    from sklearn.datasets import load_digits
+
+    given = ROOT / "examples" / "digits-modular.pt"
+    found = run_json("convert", given, "--domain", "box:0,1", "--modular", "-o", tmp_path / "digits")
+    assert found["level"] == "certified"
+    assert len(found["modules"]) == 16
+    assert np.prod([float(count) for count in found["modules"]]) > 1e13
+    digits = load_digits()
+    assert np.mean(load_shallow(tmp_path / "digits")(digits.data / 16).argmax(axis=1) == digits.target) > 0.95
 
 
 def test_the_picture_of_a_sum_is_that_of_all_regions(tmp_path):
