@@ -116,7 +116,7 @@ def test_values_are_learnt_as_well_as_classes():
     y = 500 + 100 * np.abs(X[:, :1]) - 50 * X[:, 1:]
     module = new_module(X, (12, 12), y)
     for how in HOWS:
-        made = train_modular(module, (X, y), 3, how=how, epochs=60, step=1e-2)
+        made = train_modular(module, (X, y), 3, how=how, epochs=30, tune=5, step=1e-2)
         assert made.stages[-1].score > 0.9
         network = load_network(made.module)
         assert len(modules_of(network)) == 3
@@ -148,7 +148,7 @@ def test_a_users_own_module_is_trained_from_a_loader():
     X, y = rings()
     loader = DataLoader(TensorDataset(torch.tensor(X), torch.tensor(y)), batch_size=50, shuffle=True)
     module = Own()
-    made = train_modular(module, loader, 4, epochs=30, step=1e-2)
+    made = train_modular(module, loader, 4, epochs=24, tune=4, step=1e-2)
     assert made.hidden.names == ("first", "second", "last")
     assert exact_zeros_outside(made)
     assert made.stages[-1].score > 0.8
@@ -275,7 +275,7 @@ def test_bad_input_is_refused_with_the_reason(case):
 
 def test_a_removal_beyond_the_tolerance_is_refused_before_any_training(trained):
     with pytest.raises(RemovalError, match=r"more than the tolerance of 0\.01"):
-        make_modular(trained, rings(), 3, epochs=10**9, tolerance=0.01)
+        make_modular(trained, rings(), 3, epochs=300, tolerance=0.01)
     assert make_modular(trained, rings(), 3, epochs=0, tolerance=1.0).stages[-1].name == "removed"
     assert make_modular(trained, rings(), 1, epochs=0, tolerance=0.0).stages[-1].clusterability == 1
 
