@@ -78,6 +78,35 @@ def surely_signed(network: Network, X: Float[np.ndarray, "rows inputs"]) -> Bool
     return sure
 
 
+def underflow_error(network: Network) -> float:
+    """A bound on what underflow takes from an output, or from its slope, beside every other rounding.
+
+    A product that underflows loses less than TINY; a layer multiplies what was lost before it by its weights.
+    """
+    lost = 0.0
+    for index, layer in enumerate(network.affine):
+        lost = lost * float(abs(layer.W).sum(axis=1).max()) + _longest_row(layer.W) * TINY
+        if index < len(network.gates):
+            gate = network.gates[index]
+            lost = lost * float(np.maximum(np.abs(gate.active), np.abs(gate.inactive)).max()) + TINY
+    return 4 * lost
+
+
+def slope_underflow(network: Network) -> float:
+    """`underflow_error` for slopes; zero where weights are too large for any product of them to underflow.
+
+    The least product that is not zero, rounded or left over by a sum that cancels, has 53 binary digits fewer at each
+    layer than its factors.
+    """
+    least = 0.0
+    factors = [layer.W if isinstance(layer.W, np.ndarray) else layer.W.data for layer in network.affine]
+    factors += [np.concatenate([gate.active, gate.inactive]) for gate in network.gates]
+    for factor in factors:
+        size = np.abs(factor[factor != 0])
+        least += min(float(np.log2(size.min())), 0.0) - 53 if len(size) and not (size == 1).all() else 0.0
+    return underflow_error(network) if least < np.log2(TINY) else 0.0
+
+
 def evaluation_error(
     network: Network, X: Float[np.ndarray, "rows inputs"], unit: float = UNIT
 ) -> Float[np.ndarray, "rows outputs"]:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.network import Matrix, Network
-from relu_shallow.precision import gamma
+from relu_shallow.precision import TINY, gamma, slope_underflow
 from relu_shallow.relaxation import Bounds
 
 
@@ -20,6 +20,7 @@ def gradient_bounds(
     """
     last = network.affine[-1].W
     start = last if isinstance(last, np.ndarray) else last.toarray()
+    tiny = TINY if slope_underflow(network) else 0.0
     shape = (*bounds.lo.shape[:-1], *start.shape)
     low, high = np.broadcast_to(start, shape), np.broadcast_to(start, shape)
     for index in range(len(network.gates) - 1, -1, -1):
@@ -28,11 +29,29 @@ def gradient_bounds(
         on, off = (below >= 0) & (above > 0), above <= 0  # at zero all along, the slope does not matter
         least = np.where(on, gate.active, np.where(off, gate.inactive, np.minimum(gate.active, gate.inactive)))
         most = np.where(on, gate.active, np.where(off, gate.inactive, np.maximum(gate.active, gate.inactive)))
-        ends = np.stack([low * least, low * most, high * least, high * most])
+        pairs = ((low, least), (low, most), (high, least), (high, most))
+        ends = np.stack([a * b for a, b in pairs])
+        signs = np.stack([np.sign(a) * np.sign(b) for a, b in pairs])  # of products that may have underflowed, too
         low, high = ends.min(axis=0), ends.max(axis=0)
         low, high = low - gamma(2) * np.abs(low), high + gamma(2) * np.abs(high)
-        low, high = _times(low, high, network.affine[index].W)
+        low, high = low - tiny * (signs < 0).any(axis=0), high + tiny * (signs > 0).any(axis=0)
+        W = network.affine[index].W
+        least, most = _times(low, high, W)
+        if tiny:
+            below, above = _signs(low, high, W)
+            terms = W.shape[0] * 4 * tiny
+            least = np.where(below, least - terms, np.maximum(least - terms, 0.0))
+            most = np.where(above, most + terms, np.minimum(most + terms, 0.0))
+        low, high = least, most
     return low, high
+
+
+def _signs(low: np.ndarray, high: np.ndarray, W: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Where the sums v W for low <= v <= high have negative terms, and where positive ones, whatever underflows."""
+    plus, minus = (W > 0) * 1.0, (W < 0) * 1.0
+    below = _at((low < 0) * 1.0, plus) + _at((high > 0) * 1.0, minus)
+    above = _at((high > 0) * 1.0, plus) + _at((low < 0) * 1.0, minus)
+    return below > 0, above > 0
 
 
 def _times(low: np.ndarray, high: np.ndarray, W: Matrix) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ sum of two functions, so it is refused. The converse is shown by four points who
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -32,7 +32,7 @@ from relu_shallow.checks.counting import free_inputs
 from relu_shallow.domain import Box, Domain, Polytope, WholeSpace, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Matrix, Network, evaluate
-from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.precision import evaluation_error, gamma, underflow_error
 from relu_shallow.questions.halfspaces import WALL, HalfSpaces, exact_half_spaces, half_spaces_of, needed_rows
 from relu_shallow.questions.listed import all_listed
 from relu_shallow.questions.source import Converted, network_of
@@ -246,7 +246,7 @@ def _differs(network: Network, X: np.ndarray, i: int, j: int, Y: np.ndarray) -> 
         for axis in moves:
             corner[:, axis] = Y[:, axis]
     values = [evaluate(network, corner) for corner in corners]
-    error = sum(evaluation_error(network, corner) for corner in corners)
+    error = sum(evaluation_error(network, corner) + underflow_error(network) for corner in corners)
     difference = values[0] - values[1] - values[2] + values[3]
     size = sum(np.abs(value) for value in values)
     return bool((np.abs(difference) > 2 * error + gamma(8) * size).any())

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -22,7 +22,7 @@ from relu_shallow.checks.maps import chunks, maps_of
 from relu_shallow.domain import Box, Domain, WholeSpace, contains, fit
 from relu_shallow.errors import DomainError
 from relu_shallow.network import Network, dense, evaluate
-from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.precision import evaluation_error, gamma, slope_underflow, underflow_error
 from relu_shallow.questions.distance import NORMS
 from relu_shallow.questions.halfspaces import exact_map, half_spaces_of
 from relu_shallow.questions.listed import Listed, all_listed
@@ -81,7 +81,7 @@ def _from_regions(converted: Converted) -> Monotone:
     network, known = converted.network, converted.completeness
     domain = fit(converted.domain, network.inputs)
     free = free_inputs(domain, network.inputs)
-    shape = (network.outputs, network.inputs)
+    shape, lost = (network.outputs, network.inputs), slope_underflow(network)
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     lipschitz = np.zeros((network.outputs, len(NORMS)))
     violated = np.zeros((2, *shape), dtype=bool)
@@ -90,7 +90,7 @@ def _from_regions(converted: Converted) -> Monotone:
     doubts: list[tuple[Listed, int, int, np.ndarray]] = []
     for part in _pieces(converted):
         maps = maps_of(network, part.patterns)
-        alpha, error = maps.output[..., :-1] * free, maps.output_error[..., :-1] * free
+        alpha, error = maps.output[..., :-1] * free, (maps.output_error[..., :-1] + lost) * free
         low, high = np.minimum(low, (alpha - error).min(axis=1)), np.maximum(high, (alpha + error).max(axis=1))
         lipschitz = np.maximum(lipschitz, _norms(np.abs(alpha) + error).max(axis=1))
         for sense, slope in ((RISING, -alpha), (FALLING, alpha)):
@@ -200,7 +200,8 @@ def _surely_rises(network: Network, pair: Float[np.ndarray, "two inputs"], k: in
     """
     values = evaluate(network, pair)[:, k]
     change = float(values[1] - values[0])
-    if abs(change) > float(evaluation_error(network, pair)[:, k].sum()) + gamma(4) * float(np.abs(values).sum()):
+    unsure = float(evaluation_error(network, pair)[:, k].sum()) + 2 * underflow_error(network)
+    if abs(change) > unsure + gamma(4) * float(np.abs(values).sum()):
         return 1 if change > 0 else -1
     if network.matrix_entries > EXACT_VALUE:
         return 0

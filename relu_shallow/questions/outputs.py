@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from relu_shallow.errors import UsageError
 from relu_shallow.network import Network, evaluate
-from relu_shallow.precision import evaluation_error, gamma
+from relu_shallow.precision import evaluation_error, gamma, underflow_error
 
 
 def weights_of(network: Network, output: int, minus: int | None) -> tuple[Float[np.ndarray, " outputs"], str]:
@@ -34,5 +34,5 @@ def output_sums(
     """(C f(x), a bound on its rounding error, the sum in magnitudes) at each point."""
     Y = evaluate(network, X)
     size = np.abs(Y) @ np.abs(C).T
-    error = evaluation_error(network, X) @ np.abs(C).T + gamma(network.outputs + 4) * size
+    error = (evaluation_error(network, X) + underflow_error(network)) @ np.abs(C).T + gamma(network.outputs + 4) * size
     return Y @ C.T, error * (1 + gamma(network.outputs + 4)), size
