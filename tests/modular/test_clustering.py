@@ -165,6 +165,15 @@ def test_bipartite_clustering_finds_planted_blocks_and_only_the_repaired_one_mat
     assert unmatched >= 3
 
 
+def test_the_scale_of_a_neuron_hides_no_cluster_from_the_bipartite_clustering():
+    rng = np.random.default_rng(9)
+    for seed in range(4):
+        (W,), labels = planted(rng, [[5, 5, 5], [6, 6, 6]], noise=0.01)
+        W *= 10.0 ** rng.uniform(-2, 2, (len(W), 1))
+        rows, cols = bsgc(W, 3, seed=seed)
+        assert same_partition([cols, rows], labels)
+
+
 def test_the_gradients_similarity_is_the_sum_of_the_formula():
     G = [np.array([[3.0, 4.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [0.0, 2.0]])]
     rows, cols = gradient_similarity([*G, np.zeros((2, 2))])

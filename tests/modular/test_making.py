@@ -105,6 +105,17 @@ def test_the_same_seed_gives_the_same_network_and_leaves_torchs_own_draws_alone(
     assert any(not torch.equal(value, one.module.state_dict()[key]) for key, value in third.module.state_dict().items())
 
 
+def test_dropout_and_a_loaders_order_follow_from_the_seed_too():
+    X, y = rings(60)
+    loader = DataLoader(TensorDataset(torch.tensor(X), torch.tensor(y)), batch_size=20, shuffle=True)
+    module = nn.Sequential(nn.Dropout(0.2), *mlp(2, 6, 6, 3))
+    found = []
+    for state in (1, 2):
+        torch.manual_seed(state)
+        found.append(make_modular(module, loader, 3, epochs=2, test=(X, y)).module.state_dict())
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
 def test_gradients_may_be_clustered_in_place_of_weights(trained):
     made = make_modular(trained, rings(), 3, epochs=0, by_gradients=True)
     assert exact_zeros_outside(made)
@@ -118,6 +129,7 @@ def test_values_are_learnt_as_well_as_classes():
     for how in HOWS:
         made = train_modular(module, (X, y), 3, how=how, epochs=30, tune=5, step=1e-2)
         assert made.stages[-1].score > 0.9
+        assert made.stages[-1 if how == "mask" else 1].clusterability > 0.9  # the losses are of one size
         network = load_network(made.module)
         assert len(modules_of(network)) == 3
         with torch.no_grad():
