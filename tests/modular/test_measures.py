@@ -116,6 +116,17 @@ def test_a_circuit_stays_within_its_threshold_and_answers_its_class_alone(search
         assert all(((one.W == other.W) | (one.W == 0)).all() for one, other in kept)
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_a_circuit_comes_near_its_threshold_and_not_beyond_it(published):
+    rng = np.random.default_rng(3)
+    network = from_layers([(rng.normal(size=(b, a)), rng.normal(size=b)) for a, b in ((2, 12), (12, 12), (12, 3))])
+    X = rng.normal(size=(80, 2))
+    y = network(X).argmax(axis=1)
+    for threshold in (1e-4, 1e-3, 0.02):
+        found = circuit(network, X, y, int(y[0]), threshold=threshold, published=published)
+        assert threshold / 2 < found.divergence <= threshold
+
+
 def test_the_divergence_told_is_that_of_the_circuit():
     from scipy.special import softmax
 
