@@ -122,13 +122,3 @@ def test_a_point_meets_a_goal_only_if_it_does_so_exactly():
     assert [goal.strict.tolist() for goal in another_class(HINGE, 0)] == [[True]]
     assert [goal.strict.tolist() for goal in another_class(HINGE, 1)] == [[False]]
     assert int(class_of(HINGE, HINGE(np.zeros((1, 2))))[0]) == 0
-
-
-def test_kinks_that_meet_in_one_point_do_not_halve_for_ever():
-    rng = np.random.default_rng(2)
-    W = rng.normal(size=(16, 1))
-    network = from_layers([(W, np.zeros(16)), (rng.normal(size=(2, 16)), np.zeros(2))])
-    found = robust_radii(network, [[-1.0]], domain=Box(-3, 3), time_limit=20.0)
-    assert found.ended == ("settled",)
-
-
