@@ -89,8 +89,6 @@ def addend(network: Network, module: Module) -> Network:
         columns = numbers
     last = network.affine[-1]
     W = last.W[:, columns] if depth == len(network.gates) else np.zeros((network.outputs, len(own[depth - 1])))
-    if not module.rest:
-        W = _without(W, never_bending(network)[module.neurons][-W.shape[1] :])
     b = last.b if module.rest else np.zeros(network.outputs)
     return replace(network, affine=(*affine, Affine(W, b)), gates=tuple(gates), head="identity",
                    brackets=_own_brackets(network, module.neurons))  # fmt: skip
@@ -152,15 +150,3 @@ def _takes_from(W: Matrix, columns: Bool[np.ndarray, " columns"]) -> Bool[np.nda
     taking = np.zeros(W.shape[0], dtype=bool)
     taking[row[columns[column]]] = True
     return taking
-
-
-def _without(W: Matrix, columns: Bool[np.ndarray, " columns"]) -> Matrix:
-    """The matrix with these columns zero."""
-    if isinstance(W, np.ndarray):
-        return np.where(columns, 0.0, W)
-    from scipy.sparse import csr_array, diags_array
-
-    kept = csr_array(W @ diags_array((~columns).astype(np.float64)))
-    kept.eliminate_zeros()
-    return kept
-

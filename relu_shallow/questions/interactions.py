@@ -35,7 +35,7 @@ from relu_shallow.network import Matrix, Network, evaluate
 from relu_shallow.precision import evaluation_error, gamma, underflow_error
 from relu_shallow.questions.halfspaces import WALL, HalfSpaces, exact_half_spaces, half_spaces_of, needed_rows
 from relu_shallow.questions.listed import all_listed
-from relu_shallow.questions.source import Converted, network_of
+from relu_shallow.questions.source import Converted, in_modules, network_of
 from relu_shallow.relaxation import preactivation_bounds
 from relu_shallow.shallow.opening import opened
 
@@ -70,11 +70,14 @@ class Interactions:
 def interactions(source: Any, *, domain: Domain | None = None) -> Interactions:
     """Which pairs of features never interact, do interact, or may, over a box or the whole space.
 
-    From a converted network's own complete and certified list also by its regions, else from the weights. Raises
-    DomainError for a polytope.
+    From a converted network's own complete and certified list also by its regions, else from the weights. In modules,
+    pairs never interact that do not in any. Raises DomainError for a polytope.
     """
     source = opened(source)
     network = network_of(source)
+    parts = in_modules(source) if domain is None else []
+    if parts:
+        return _of_modules(interactions(network, domain=source.domain), [interactions(part) for part in parts])
     regions = None if isinstance(source, Network) or domain is not None else source
     given = WholeSpace() if domain is None else domain
     chosen = fit(given if regions is None else regions.domain, network.inputs)
@@ -91,6 +94,14 @@ def interactions(source: Any, *, domain: Domain | None = None) -> Interactions:
     status = np.where(clear, "interact", np.where(may, "may", "never")).astype("<U8")
     np.fill_diagonal(status, "")
     return Interactions(network.feature_names, status, "regions" if certain else "weights")
+
+
+def _of_modules(whole: Interactions, parts: list[Interactions]) -> Interactions:
+    """What is known of a sum, of which `whole` says which pairs do interact: they may cancel only between modules."""
+    never = np.all([part.status == "never" for part in parts], axis=0)
+    status = np.where((whole.status == "may") & never, "never", whole.status)
+    by_regions = all(part.proved_by == "regions" for part in parts)
+    return Interactions(whole.features, status, "regions" if by_regions else "weights")
 
 
 # --- from the weights -------------------------------------------------------------------------------------------

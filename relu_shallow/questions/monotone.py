@@ -27,8 +27,9 @@ from relu_shallow.questions.distance import NORMS
 from relu_shallow.questions.halfspaces import exact_map, half_spaces_of
 from relu_shallow.questions.listed import Listed, all_listed
 from relu_shallow.questions.slopes import slopes_over_box
-from relu_shallow.questions.source import Converted, network_of
+from relu_shallow.questions.source import Converted, in_modules, network_of
 from relu_shallow.shallow.opening import opened
+from relu_shallow.shallow.table import ShallowNetwork
 
 Steepest = dict[tuple[int, int, int], tuple[np.ndarray, float]]  # (sense, output, feature): a point, room about it
 Status = Literal["proved", "refuted", "undecided"]
@@ -62,12 +63,13 @@ def monotone(source: Any, *, domain: Domain | None = None, time_limit: float = n
     """What is proved about each output and feature over a domain (by default the converted one).
 
     From a converted network's own domain by its regions; from a network, or on another domain, over a box, where the
-    search may end undecided when the time is up.
+    search may end undecided when the time is up. In modules: from the regions of each, and over a box.
     """
     source = opened(source)
     network = network_of(source)
     if not isinstance(source, Network) and domain is None:
-        return _from_regions(source)
+        parts = in_modules(source)
+        return _from_modules(source, parts, time_limit) if parts else _from_regions(source)
     chosen = fit(domain, network.inputs) if domain is not None else WholeSpace()
     if not isinstance(chosen, Box):
         raise DomainError("without a converted network, this needs a box (Box(-1, 1), --domain box:LO,HI)")
@@ -114,6 +116,32 @@ def _from_regions(converted: Converted) -> Monotone:
         lipschitz = np.full_like(lipschitz, np.inf)
     slopes = np.stack([low, high])
     return Monotone(network.feature_names, network.output_names, status, pairs, slopes, lipschitz, certain)
+
+
+def _from_modules(whole: Converted, parts: list[ShallowNetwork], time_limit: float) -> Monotone:
+    """What the modules' slopes prove of their sum: it rises where all do; its slopes lie between the sums of theirs.
+
+    What that leaves open is looked for over the domain, where that is a box; elsewhere it stays undecided.
+    """
+    found = [_from_regions(part) for part in parts]
+    domain = fit(whole.domain, whole.network.inputs)
+    room = gamma(len(found)) * np.sum([np.abs(part.slopes).max(axis=0) for part in found], axis=0)
+    low, high = np.sum([part.slopes for part in found], axis=0) + np.stack([-room, room])
+    together = np.all([part.status == "proved" for part in found], axis=0)
+    if isinstance(domain, Box):
+        base = _from_network(whole.network, domain, time_limit)
+        low, high = np.fmax(low, base.slopes[0]), np.fmin(high, base.slopes[1])
+        status, pairs = base.status, base.pairs
+        lipschitz = np.minimum(base.lipschitz, _norms(np.maximum(np.abs(low), np.abs(high))[:, None])[:, 0])
+    else:
+        status = np.full(together.shape, "undecided", dtype="<U9")
+        pairs = np.full((*together.shape, 2, whole.network.inputs), np.nan)
+        lipschitz = _norms(np.maximum(np.abs(low), np.abs(high))[:, None])[:, 0]
+    proved = together | np.stack([low >= 0, high <= 0])
+    return Monotone(
+        whole.network.feature_names, whole.network.output_names, np.where(proved, "proved", status), pairs,
+        np.stack([low, high]), lipschitz, False,
+    )  # fmt: skip
 
 
 def _pieces(converted: Converted) -> Iterator[Listed]:

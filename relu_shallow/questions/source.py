@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relu_shallow.domain import Domain, WholeSpace
 from relu_shallow.network import Network
 from relu_shallow.shallow.stored import StoredNetwork
@@ -21,3 +23,13 @@ def domain_of(source: Source, domain: Domain | None) -> Domain:
     if domain is not None:
         return domain
     return WholeSpace() if isinstance(source, Network) else source.domain
+
+
+def in_modules(source: Source) -> list[ShallowNetwork]:
+    """The addends of a network converted in modules, each as a converted network; none of any other."""
+    if not isinstance(source, ShallowNetwork) or len(source.tables) == 1:
+        return []
+    return [
+        replace(source, network=table.network, tables=(replace(table, module=None),), proof={})
+        for table in source.tables
+    ]
