@@ -58,7 +58,7 @@ def account_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     far = max(max(-low, high) for low, high in zip(least, most, strict=True))
     lines += [("on these rows", f"an output changes by {removal['largest_change']:.4g} at most, proved "
                f"{removal['largest_bound']:.4g}"),
-              ("in their box", f"an output changes by less than {far:.4g}, proved")]  # fmt: skip
+              ("in their box", f"an output changes by at most {far:.4g}, proved")]  # fmt: skip
     in_all = report["changed_in_all"]
     told = f"{in_all:.1%} of the rows change their class" if removal["proved"] is not None else f"by up to {in_all:.4g}"
     return [*lines, ("with training", f"{told}, measured"), output]

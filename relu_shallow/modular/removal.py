@@ -31,6 +31,7 @@ from relu_shallow.precision import TINY, UNIT, gamma, preactivation_errors
 class Removal:
     """What a removal does to rows: `bound` >= |f~ - f| is proved, `change` is computed.
 
+    A bound that is tight may be less than the change as computed, which is rounded, but not than the true one.
     A prediction is the class of the largest output (of a single output, its sign). `proved` says of which rows it is
     proved not to change, `changed` of which it does, as computed.
     """
