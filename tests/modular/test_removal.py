@@ -79,6 +79,17 @@ def test_a_bound_without_its_rounding_or_its_first_term_is_seen_to_fall_short(mo
     assert shortfalls(removal(before, after, X).bound, before, after, X)
 
 
+def test_values_that_cancelled_before_are_known_only_so_well():
+    """h_1 is the small difference of large numbers: its rounding error is far above that of the products after it."""
+    rng = np.random.default_rng(6)
+    first, last = ([[1e8, -1e8]], [0]), ([[1]], [0])
+    before, after = of_layers(first, ([[1]], [0]), last), of_layers(first, ([[0]], [0]), last)
+    X = 0.1 + 1e-6 * rng.random((40, 2))
+    found = removal(before, after, X)
+    assert not shortfalls(found.bound, before, after, X)
+    assert shortfalls(np.abs(found.change) * (1 + 1e-13), before, after, X)
+
+
 def test_a_gate_that_is_taken_to_be_too_far_from_zero_is_seen(monkeypatch):
     rng = np.random.default_rng(5)
     before, after = pair(rng, [3, 6, 6, 6, 2], share=0.5)
@@ -189,6 +200,16 @@ def test_the_bound_by_clusterability_holds_and_is_what_the_formula_says():
         known = np.linalg.norm(W3, 2) * np.linalg.norm(W2) * np.sqrt(max(1 - C, 0)) * h
         if size == 1.0:
             assert np.allclose(bound, known, rtol=1e-10)
+
+
+def test_the_bound_by_clusterability_counts_with_the_steeper_slope():
+    first, last = ([[1]], [0]), ([[3]], [0])
+    gates = (Gate.relu(1), Gate(np.array([-5.0]), np.array([2.0])))
+    before = replace(of_layers(first, ([[-4]], [0]), last), gates=gates)
+    after = replace(of_layers(first, ([[0]], [0]), last), gates=gates)
+    bound = clusterability_bound(before, after, np.array([[1.0]]))
+    assert 60 <= bound[0] < 60 * (1 + 1e-12)  # 3 * 5 * 4 * 1
+    assert exactly(before, [1.0]) == [60]
 
 
 def test_a_spectral_norm_is_bounded_from_above_and_closely():
