@@ -151,7 +151,7 @@ def fit(
                 loss = task_loss(module, rows, unit)
                 loss = loss if extra is None else loss + extra()
                 if not torch.isfinite(loss):
-                    raise DataError(f"the loss is {float(loss)} in epoch {epoch + 1}: training diverges; scale the "
+                    raise DataError(f"the loss is {loss.item()} in epoch {epoch + 1}: training diverges; scale the "
                                     "inputs, or take smaller steps (--step)")  # fmt: skip
                 optimiser.zero_grad()
                 loss.backward()
