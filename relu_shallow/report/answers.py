@@ -23,6 +23,7 @@ from relu_shallow.questions.monotone import Monotone, monotone
 from relu_shallow.questions.radius import Radii, robust_radii
 from relu_shallow.questions.rules import Rule, rules
 from relu_shallow.questions.source import Source, network_of
+from relu_shallow.report.modules import ByModule, ask_modules
 from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -83,6 +84,7 @@ class Answers:
     goal: Goal | None
     whole: tuple[int, ...]
     near: dict[int, Near]
+    modules: ByModule | None
     left_out: dict[str, str]
 
 
@@ -103,7 +105,7 @@ def ask(
         found, effect_rows, _rules(attribution, source, wishes.regions, left_out), slopes, where,
         verify(source) if wishes.check and not isinstance(source, Network) else None,
         None if isinstance(source, Network) or source.completeness.complete else coverage(source),
-        goal, whole, near, left_out,
+        goal, whole, near, ask_modules(attribution, source), left_out,
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def certificate_facts(source: Source, answers: Answers) -> Facts:
     facts = [
         ("Level of proof", f"{known.level}"),
         ("Converted on", describe(source.domain)),
-        ("Linear regions", f"{source.regions:,}" + ("" if known.complete else " (a partial list)")),
+        ("Linear regions", f"{source.regions:,}" + ("" if known.complete else " (a partial list)") + _modules(source)),
     ]
     if isinstance(source, ShallowNetwork):
         facts.append(("Half-spaces between them", f"{source.half_spaces:,}"))
@@ -68,6 +68,11 @@ def certificate_facts(source: Source, answers: Answers) -> Facts:
     settled = ((name, count) for name, count in vars(known.certificate).items() if count)
     decided = ", ".join(f"{_HOW[name]} {count:,}" for name, count in settled)
     return [*facts, ("Decisions of the search", decided or "none was needed")]
+
+
+def _modules(source: Source) -> str:
+    several = isinstance(source, ShallowNetwork) and len(source.tables) > 1
+    return f", the sum over {len(source.tables)} modules" if several else ""
 
 
 _HOW = {

@@ -38,7 +38,9 @@ from relu_shallow.report.facts import (
     fidelity_facts,
     model_facts,
 )
+from relu_shallow.report.modules import modules_shown
 from relu_shallow.report.rows import LISTED_FEATURES, chosen_rows, row_in_full, table_of_rows
+from relu_shallow.shallow.table import ShallowNetwork
 
 LISTED_REGIONS = 10
 FULL_SWARMS = 3  # outputs; more get fewer dots each
@@ -107,6 +109,8 @@ def render(
         head=network.head,
         converted=not isinstance(source, Network),
         regions=None if isinstance(source, Network) else source.regions,
+        tables=len(source.tables) if isinstance(source, ShallowNetwork) else 1,
+        modules=modules_shown(answers.modules, attribution, source),
         outputs=[_output(attribution, answers, k) for k in range(len(attribution.outputs))],
         effect_rows=answers.effect_rows,
         held=_regions(attribution),

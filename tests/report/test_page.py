@@ -104,7 +104,7 @@ def test_the_page_loads_nothing_and_allows_only_its_own_script(page):
 def test_every_chart_says_in_words_what_it_shows(page):
     charts = [a for _, a in Reader(page).tags if a.get("role") == "img" and "lanes" in a.get("class", "")]
     plots = [a for _, a in Reader(page).tags if a.get("class") == "plot"]
-    assert len(charts) == 2 * 2 + 2 + 1  # bars and swarm of two outputs, their local models, one row
+    assert len(charts) == 2 * 2 + 2 + 3 + 1  # bars, swarm and local models of two outputs, their modules, one row
     assert len(plots) == 2 * 6
     assert all(len(chart["aria-label"]) > 40 for chart in charts + plots)
 
