@@ -32,7 +32,7 @@ from relu_shallow.precision import shapley_error
 Progress = Callable[[int], None]
 T = TypeVar("T")
 
-REACH = 5e9  # units of work that are tried for one row: two or three seconds of one core (measured)
+REACH = 2e10  # units of work that are tried for one row: about two seconds of one core (measured)
 MOST_NUMBERS = 1 << 27  # weights of a network, and pairs of its neurons, that are laid out: 1 GB
 MOST_NODES, MOST_BYTES = 1 << 18, 1 << 28  # open sub-cubes of one row that are kept
 PAIRS = 16  # background rows that one thread takes at a time
