@@ -71,8 +71,10 @@ def certificate_facts(source: Source, answers: Answers) -> Facts:
 
 
 def _modules(source: Source) -> str:
-    several = isinstance(source, ShallowNetwork) and len(source.tables) > 1
-    return f", the sum over {len(source.tables)} modules" if several else ""
+    """Over how many modules a number of regions is summed."""
+    if not isinstance(source, ShallowNetwork) or len(source.tables) == 1:
+        return ""
+    return f", the sum over {len(source.tables)} modules"
 
 
 _HOW = {
