@@ -38,8 +38,8 @@ def of_modules(found: Sequence[Sequence[Check]]) -> list[Check]:
 def _of_modules(name: str, found: list[tuple[int, Check]]) -> Check:
     failed = [(number, check) for number, check in found if not check.ok]
     number, check = failed[0] if failed else found[0]
-    many = f"{len(failed)} of {len(found)} modules fail; " if failed else f"{len(found)} modules; "
-    return Check(name, not failed, f"{many}module {number}: {check.detail}")
+    many = f"fails in {len(failed)} of {len(found)} modules" if failed else f"in each of {len(found)} modules"
+    return Check(name, not failed, f"{many}; in module {number}: {check.detail}")
 
 
 def settled(found: Closure, of: str, *, facets_too: bool, looked_for: int) -> Iterator[Check]:

@@ -105,12 +105,13 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
     """What is known of a converted network's regions, in JSON's types."""
     import numpy as np
 
-    known = shallow.completeness
+    known, several = shallow.completeness, len(shallow.tables) > 1
     largest = [
-        {"region": int(region), "radius": float(table.radii[region]), "witness": table.witnesses[region].tolist()}
-        for table in shallow.tables[:1]
+        {**({"module": number} if several else {}), "region": int(region), "radius": float(table.radii[region]),
+         "witness": table.witnesses[region].tolist()}
+        for number, table in enumerate(shallow.tables)
         for region in np.argsort(-table.radii, kind="stable")[:LARGEST]
-    ]
+    ]  # fmt: skip
     return {
         "regions": shallow.regions,
         "choices": shallow.choices,
@@ -120,7 +121,7 @@ def describe_regions(shallow: ShallowNetwork) -> dict[str, Any]:
         "lps": known.effort.lps,
         "search_seconds": known.effort.seconds,
         "modules": [table.regions for table in shallow.tables],
-        "largest_regions": largest,
+        "largest_regions": sorted(largest, key=lambda entry: -entry["radius"])[:LARGEST],
     }
 
 
@@ -180,12 +181,17 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), _text(value)) for name, value in shown.items()]
 
 
+def _region(entry: dict[str, Any]) -> str:
+    place = f" of module {entry['module']}" if "module" in entry else ""
+    return f"{entry['region']}{place} (radius {entry['radius']:.3g})"
+
+
 def _text(value: Any) -> str:
     """A value for people: lists in one line and cut where they are long."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "; ".join(f"{entry['region']} (radius {entry['radius']:.3g})" for entry in value)
+        return "; ".join(_region(entry) for entry in value)
     if isinstance(value, list):
         shown = ", ".join(str(entry) for entry in value[:12])
         return (shown + (f" and {len(value) - 12} more" if len(value) > 12 else "")) or "none"

@@ -23,7 +23,7 @@ from relu_shallow.network import Network, from_layers
 from relu_shallow.shallow.table import ShallowNetwork
 
 MODULES = (1, 2, 4, 8, 16)
-LISTED, EXPLAINED = (4, 32, 32, 2), (16, 32, 32, 2)  # widths of the networks that are converted, and explained
+LISTED, EXPLAINED = (7, 32, 32, 2), (16, 32, 32, 2)  # widths of the networks that are converted, and explained
 QUICK_WIDTHS = (3, 16, 16, 2)
 LIMIT, QUICK_LIMIT = 120.0, 5.0
 ROWS, POINTS = 20, 20
