@@ -25,7 +25,6 @@ SIDE = 3.7  # inches of the longer side of a matrix
 LEAST_SIDE = 1.0
 NUMBERED = 16  # modules; of more, only every second, third, ... has its number at the axes
 FAINT = 0.5  # weights are shown by this power of their size, or small ones would not be seen
-OUTLIERS = 0.002  # of the weights may be beyond the scale
 
 
 def draw_blocks(
@@ -92,8 +91,7 @@ def _figure(
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     colours = LinearSegmentedColormap.from_list("weights", WEIGHTS)
-    sizes = np.concatenate([np.abs(W).ravel() for pair in pairs for W in pair])
-    norm = PowerNorm(FAINT, 0.0, float(np.quantile(sizes[sizes > 0], 1 - OUTLIERS)) if sizes.any() else 1.0)
+    norm = PowerNorm(FAINT, 0.0, max(float(np.abs(W).max()) for pair in pairs for W in pair) or 1.0)
     extents = [_inches(pair[0].shape) for pair in pairs]
     height = sum(size[1] for size in extents)
     figure = blank(2 * max(size[0] for size in extents) + 2.3, height + 0.75 * len(pairs) + 0.35)
@@ -106,7 +104,7 @@ def _figure(
             axes.set(xlabel=f"module, neurons of hidden layer {level}",
                      ylabel=f"module, neurons of hidden layer {level + 1}")  # fmt: skip
     figure.suptitle("Weights between hidden layers, neurons ordered by module", x=0.02, ha="left", fontsize=12)
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, label="|weight|", extend="max", shrink=0.8)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=grid, label="|weight|", shrink=0.8, aspect=20 * len(pairs))
     bar.outline.set_edgecolor(SOFT)
     return figure
 

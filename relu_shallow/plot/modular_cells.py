@@ -16,7 +16,7 @@ from relu_shallow.plot.fluid import SIDE, Lane, Mark, Tick
 from relu_shallow.plot.lettering import number, short
 
 SHADES = 5
-NUMBERED = 16  # modules; of more, only every second, fourth, ... has its number under its cells
+NUMBERED, SOME = 16, 11  # modules that all have their number below; of more, only so many: a phone is not wide
 GAP = 0.16  # of a cell's width
 TALLEST = 0.92  # of a strip's height, so that strips keep apart
 
@@ -54,5 +54,5 @@ def _cells(shares: Float[np.ndarray, " modules"]) -> tuple[Mark, ...]:
 
 
 def _numbers(modules: int) -> tuple[Tick, ...]:
-    step = -(-modules // NUMBERED)
+    step = 1 if modules <= NUMBERED else -(-modules // SOME)
     return tuple(Tick(round(100 * (k + 0.5) / modules, 2), str(k)) for k in range(0, modules, step))

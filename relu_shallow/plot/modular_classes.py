@@ -14,16 +14,16 @@ from relu_shallow.errors import DataError
 from relu_shallow.modules import addend, modules_of
 from relu_shallow.network import Network
 from relu_shallow.plot.colours import EMPTY, SOFT, diverging, sequential
-from relu_shallow.plot.lettering import MINUS, label
+from relu_shallow.plot.lettering import MINUS, short
 from relu_shallow.plot.modular_figure import blank, letters_on, write_figure
 from relu_shallow.plot.png import plain
 
 CELL = (0.46, 0.25)  # inches
 WIDEST, TALLEST = 7.0, 12.0  # inches of one heat map; more classes or modules have smaller cells
-LETTER = 0.62  # of the size of letters: the width of a digit
+LETTER, BETWEEN = 0.68, 0.6  # of the size of letters: the width of a bold digit, and what is left free beside a number
 POINTS = 72.0  # in an inch
 LARGEST, SMALLEST = 8.0, 4.5  # points: numbers that do not fit at the smallest size are left out
-TURNED = 4  # characters: longer names of classes are written upright
+TURNED, NAME, TITLE = 4, 14, 60  # characters: longer names of classes are turned; are cut off; lines of titles are
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +77,17 @@ def draw_classes(
 
 def _figure(maps: Sequence[HeatMap], classes: Sequence[str], title: str) -> Any:
     sizes = [_inches(shown) for shown in maps]
-    figure = blank(sum(width for width, _ in sizes) + 1.7 * len(maps), max(height for _, height in sizes) + 1.5)
+    names = [short(name, NAME) for name in classes]
+    turned = max(map(len, names)) > TURNED
+    figure = blank(sum(width for width, _ in sizes) + 1.8 * len(maps),
+                   max(height for _, height in sizes) + 1.2 + turned)  # fmt: skip
     panels = figure.subplots(1, len(maps), squeeze=False, width_ratios=[width for width, _ in sizes])[0]
-    for shown, axes, size in zip(maps, panels, sizes, strict=True):
-        _panel(figure, axes, shown, classes, size)
-    figure.suptitle(plain(title), x=0.02, ha="left", fontsize=12)
+    for shown, axes in zip(maps, panels, strict=True):
+        _panel(figure, axes, shown, names, 90 if turned else 0)
+    figure.suptitle(plain(short(title, TITLE)), x=0.02, ha="left", fontsize=12)
+    figure.draw_without_rendering()  # only now it is known how large cells are
+    for shown, axes in zip(maps, panels, strict=True):
+        _numbers(axes, shown)
     return figure
 
 
@@ -91,7 +97,7 @@ def _inches(shown: HeatMap) -> tuple[float, float]:
     return min(CELL[0] * classes, WIDEST), min(CELL[1] * (modules + 2), TALLEST)
 
 
-def _panel(figure: Any, axes: Any, shown: HeatMap, classes: Sequence[str], size: tuple[float, float]) -> None:
+def _panel(figure: Any, axes: Any, shown: HeatMap, names: Sequence[str], turned: int) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -101,30 +107,29 @@ def _panel(figure: Any, axes: Any, shown: HeatMap, classes: Sequence[str], size:
     colours = LinearSegmentedColormap.from_list("scale", scale.stops).with_extremes(bad=EMPTY)
     norm = Normalize(scale.low, scale.high)
     axes.imshow(shown.values, cmap=colours, norm=norm, interpolation="nearest", aspect="auto")
-    axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(modules + 0.9, -0.5), ylabel="module")
-    axes.set_title(plain(shown.title), fontsize=9.5, loc="left")
-    turned = 90 if max(map(len, classes), default=0) > TURNED else 0
-    axes.set_xticks(range(len(classes)), [label(name) for name in classes], fontsize=8, rotation=turned)
-    axes.set_yticks([*range(modules), modules + 0.4], [*map(str, range(modules)), label(shown.foot_name)], fontsize=8)
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(modules + 0.9, -0.5), ylabel="module")
+    title = "\n".join(short(line, TITLE) for line in shown.title.splitlines())
+    axes.set_title(plain(title), fontsize=9.5, loc="left")
+    axes.set_xticks(range(len(names)), map(plain, names), fontsize=8, rotation=turned)
+    axes.set_yticks([*range(modules), modules + 0.4], [*map(str, range(modules)), plain(short(shown.foot_name, NAME))],
+                    fontsize=8)  # fmt: skip
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=plain(shown.scale), aspect=30).outline.set_edgecolor(
-        SOFT
-    )
-    _numbers(axes, shown, size, colours(norm(shown.values)))
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=plain(short(shown.scale)), aspect=30)
+    bar.outline.set_edgecolor(SOFT)
 
 
-def _numbers(
-    axes: Any, shown: HeatMap, size: tuple[float, float], grounds: Float[np.ndarray, "modules classes 4"]
-) -> None:
+def _numbers(axes: Any, shown: HeatMap) -> None:
     """The numbers in the cells, and below them the line of their own, where they can be read."""
     modules, classes = shown.values.shape
     lines = [*shown.values, shown.foot]
     texts = [[written(float(value), shown.decimals) for value in line] for line in lines]
     longest = max(len(text) for line in texts for text in line)
-    width, height = size[0] / classes * POINTS, size[1] / (modules + 2) * POINTS
-    points = min(LARGEST, width / (longest * LETTER), height * 0.72)
+    grounds = axes.images[0].to_rgba(shown.values)
+    place = axes.get_window_extent().transformed(axes.figure.dpi_scale_trans.inverted())
+    width, height = place.width / classes * POINTS, place.height / (modules + 1.4) * POINTS
+    points = min(LARGEST, width / (longest * LETTER + BETWEEN), height * 0.72)
     if points < SMALLEST:
         return
     for row, line in enumerate(texts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,15 @@ def write_figure(draw: Callable[[], Any], path: str | os.PathLike[str]) -> None:
     with mpl.rc_context(settings), warnings.catch_warnings(), replacing(path) as temporary:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         draw().savefig(temporary, format=ending[1:], dpi=DOTS_PER_INCH, metadata=about)
+        if ending == ".svg":
+            temporary.write_text(_steady(temporary.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _steady(svg: str) -> str:
+    """The SVG with its clipping paths counted: matplotlib names them by where they lie in memory."""
+    for count, name in enumerate(dict.fromkeys(re.findall(r'<clipPath id="(p[0-9a-f]{10})"', svg))):
+        svg = svg.replace(f'id="{name}"', f'id="clip{count}"').replace(f"url(#{name})", f"url(#clip{count})")
+    return svg
 
 
 def blank(width: float, height: float) -> Any:
