@@ -1,10 +1,10 @@
 """Draws docs/images/modular-*.png, and prints the tables that two of them show.
 
-    OMP_NUM_THREADS=1 python scripts/make_modular_pictures.py [--limit 60]       about five minutes
+    OMP_NUM_THREADS=1 python scripts/make_modular_pictures.py [--most 2000000]     about two minutes
 
 modular-blocks.png: an ordinary digit network, and the same made modular (`make_modular`). modular-classes.png: what its
 modules do for each class. modular-growth.png: regions in one list against regions over the modules, random networks;
-joint searches stop after --limit seconds, and then give a lower bound.
+joint searches stop at --most regions, and then give a lower bound.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ JOINT, APART = "#c2500a", "#1f6fb5"
 
 @dataclass(frozen=True)
 class Counted:
-    """One network's regions: in one list (all of them, or those found in time), and over its modules."""
+    """One network's regions: in one list (all of them, or as many as it was let list), and over its modules."""
 
     modules: int
     joint: int
@@ -55,7 +55,7 @@ class Counted:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds for a joint search")
+    parser.add_argument("--most", type=int, default=2_000_000, help="regions that a joint search lists")
     options = parser.parse_args()
     rows = split(DIGITS, Path(), 0)
     module = ordinary(DIGITS, rows, 0)
@@ -64,7 +64,7 @@ def main() -> None:
     draw_blocks(load_network(made.before), load_network(made.module), IMAGES / "modular-blocks.png",
                 names=("ordinary", "made modular"))  # fmt: skip
     classes(made, rows[2].astype(np.float64), rows[3])
-    growth(options.limit)
+    growth(options.most)
     for name in ("blocks", "classes", "growth"):
         smaller(IMAGES / f"modular-{name}.png")
 
@@ -87,7 +87,7 @@ def classes(made: Modular, X: np.ndarray, y: np.ndarray) -> None:
         HeatMap("What a module adds to the output of a digit\non images of it, minus that on all others", added,
                 added.sum(axis=0), "sum", "output of the digit", signed=True, decimals=1),
         HeatMap("Images of a digit no longer recognised\nwith a module off, per cent", 100 * found.drop,
-                100 * found.whole, "right", "per cent of the digit's images", signed=True, decimals=0),
+                100 * found.whole, "right", "per cent of its images", signed=True, decimals=0),
     ]  # fmt: skip
     names = [str(digit) for digit in range(network.outputs)]
     draw_classes(maps, names, IMAGES / "modular-classes.png", title=f"{MODULES} modules and the digits")
@@ -96,10 +96,10 @@ def classes(made: Modular, X: np.ndarray, y: np.ndarray) -> None:
 # --- growth -----------------------------------------------------------------------------------------------------
 
 
-def growth(limit: float) -> None:
+def growth(most: int) -> None:
     """The regions of networks of one size in more and more modules, and of networks that grow by modules."""
-    same = [counted(block_network(SAME_SIZE, k), limit) for k in COUNTS]
-    grown = [counted(block_network((GROWING_INPUTS, OWN * k, OWN * k, 2), k), limit) for k in COUNTS]
+    same = [counted(block_network(SAME_SIZE, k), most) for k in COUNTS]
+    grown = [counted(block_network((GROWING_INPUTS, OWN * k, OWN * k, 2), k), most) for k in COUNTS]
     for title, found in (("of one size", same), ("growing", grown)):
         print(title, *found, sep="\n  ")
     width = SAME_SIZE[1]
@@ -110,10 +110,10 @@ def growth(limit: float) -> None:
     ]), IMAGES / "modular-growth.png")  # fmt: skip
 
 
-def counted(network: Network, limit: float) -> Counted:
+def counted(network: Network, stop: int) -> Counted:
     """The regions of a network on [-1, 1]^n, jointly and by module."""
     modules = len(modules_of(network))
-    joint = rs.convert(network, rs.Box(-1, 1), time_limit=limit)
+    joint = rs.convert(network, rs.Box(-1, 1), max_regions=stop)
     apart = rs.convert(network, rs.Box(-1, 1), modular=True)
     assert apart.completeness.complete
     most = math.prod(table.regions for table in apart.tables)
