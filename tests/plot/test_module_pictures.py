@@ -95,6 +95,18 @@ def test_c_above_a_matrix_is_the_share_of_squares_within_its_outlines(drawn):
         assert axes.get_title().endswith(f"C = {share:.4f}")
 
 
+def test_blocks_need_not_be_square(drawn):
+    rng = np.random.default_rng(0)
+    first, second = np.array([0, 1, 0, 0]), np.array([1, 0, 1, 1, 1])
+    between = rng.normal(size=(5, 4)) * (second[:, None] == first)
+    layers = [rng.normal(size=(4, 2)), between, rng.normal(size=(3, 5))]
+    network = from_layers([(W, rng.normal(size=len(W))) for W in layers])
+    draw_blocks(network, network, "x.png")
+    for axes in panels(drawn[0]):
+        assert np.array_equal(axes.images[0].get_array() > 0, inside(axes) == 1)
+        assert inside(axes).sum() == 3 * 1 + 1 * 4
+
+
 def test_labels_found_are_the_blocks_that_were_made_in_some_order():
     network, labels = block_network(3, 1, 4)
     pairs = {(int(a), int(b)) for one, other in zip(module_labels(network), labels, strict=True)
