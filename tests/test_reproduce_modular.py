@@ -39,7 +39,7 @@ def result(**changes):
     """A line as a run writes it."""
     one = {"task": "checkerboard", "way": STEPS, "k": 4, "seed": 0, "quick": False, "limit": 120.0, "accuracy": 0.9,
            "before": 0.9, "C": 0.9, "C_published": 0.3, "removed": 0.8, "changed": 0.1, "proved": 0.5, "special": 0.5,
-           "random": [0.4, 0.6], "all_seconds": 1.0,
+           "random": [0.4, 0.6], "cost": 0.1, "random_cost": 0.2, "all_seconds": 1.0,
            **{kind: {"weights": 10.0, "share": 0.1, "answered": 0.5} for kind in ("circuit", "circuit_published")},
            "count": {"modules": 4, "most": 100.0, "estimate": None, "ended": True, "regions": 90,
                      "seconds": 0.1}}  # fmt: skip

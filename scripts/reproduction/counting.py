@@ -16,6 +16,8 @@ from relu_shallow.network import Network
 from relu_shallow.relaxation import preactivation_bounds
 
 SMALL = 20_000  # regions: where there cannot be more, a listing is tried at once
+MOST_INPUTS = 100  # an estimate among more takes minutes whatever time it is given (784 inputs: more than three)
+TRIED = 1_000_000  # regions: where there may be more, and no estimate says how many, a listing is not tried
 GUESSING = 1 / 12  # of the time limit goes into the estimates of all modules
 NOT_LISTED = {"ended": False, "regions": None, "seconds": None}
 PER_MODULE = 0.5  # seconds, and at least so many for each
@@ -32,7 +34,10 @@ def regions(network: Network, lo: np.ndarray, hi: np.ndarray, limit: float, seed
     parts = [addend(network, module) for module in modules_of(network)]
     most = sum(most_regions(part, lo, hi) for part in parts)
     known: dict[str, Any] = {"modules": len(parts), "most": float(most), "estimate": None}
-    if most > SMALL:
+    if (hi > lo).sum() > MOST_INPUTS:
+        if most > TRIED:
+            return known | NOT_LISTED
+    elif most > SMALL:
         known |= _estimated(parts, Box(lo, hi), limit, seed)
         if known.pop("hopeless"):
             return known | NOT_LISTED

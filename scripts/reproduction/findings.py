@@ -47,8 +47,10 @@ def _specialised(tasks: Sequence[Task], results: Sequence[Result]) -> Iterator[s
             gaps = [one["special"] - float(np.mean(one["random"])) for one in mine]
             if mine:
                 chance = len(mine) / (1 + len(mine[0]["random"]))
+                costs = np.mean([one["cost"] for one in mine]) / np.mean([one["random_cost"] for one in mine])
                 parts.append(f"{way} above all random draws in {above} of {len(mine)} runs (chance alone: "
-                             f"{chance:.1f}), difference {np.mean(gaps):+.3f} ± {np.std(gaps):.3f}")  # fmt: skip
+                             f"{chance:.1f}), difference {np.mean(gaps):+.3f} ± {np.std(gaps):.3f}, at {costs:.2f} "
+                             "of the random groups' cost")  # fmt: skip
         if parts:
             yield f"**Specialisation, {task.name}**: " + "; ".join(parts) + "."
 

@@ -1,4 +1,4 @@
-"""docs/modular-tables.md from the results: three tables a task, what is missing, and what did not reproduce."""
+"""docs/modular-tables.md from the results: four tables a task, what is missing, and what did not reproduce."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def page(tasks: Sequence[Task], keys: Sequence[Key], results: Results) -> str:
     for task in tasks:
         rows = _rows(task, keys, results)
         if rows:
-            text += f"\n## {task.title}\n" + _removals(rows) + _circuits(task, rows) + _regions(rows)
+            text += f"\n## {task.title}\n" + _removals(rows) + _special(rows) + _circuits(task, rows) + _regions(rows)
     return text + _missing(missing(keys, results))
 
 
@@ -77,22 +77,33 @@ def _removals(rows: Sequence[Row]) -> str:
                          for row in rows])  # fmt: skip
 
 
-def _circuits(task: Task, rows: Sequence[Row]) -> str:
-    """Specialisation beside random groups, and the sizes of circuits."""
-    head = ["way", "k", "seeds", "specialisation", "random groups", "above all random draws", "circuit", "of available",
-            "answers yes", "published circuit", "of available", "answers yes"]  # fmt: skip
-    how = ("single weights" if task.search == "single"
-           else f"blocks of 64 or more, halved down to {task.smallest}")  # fmt: skip
-    note = (f"\nCircuits: {how}, {task.circuit_rows} training rows, "
-            f"{'all' if task.circuits == task.widths[-1] else f'the first {task.circuits}'} classes; right would be to "
-            f"answer yes for {1 / task.widths[-1]:.2f} of all rows.\n")  # fmt: skip
+def _special(rows: Sequence[Row]) -> str:
+    """Specialisation beside random groups, and what both cost."""
+    head = ["way", "k", "seeds", "specialisation", "random groups", "above all random draws", "a module costs",
+            "a random group costs"]  # fmt: skip
+    note = ("\nSpecialisation beside that of ten random groupings of the same sizes, and the accuracy that one group's "
+            "absence costs, mean over groups and classes.\n")  # fmt: skip
     return note + _table(head, [
         [*_way(row), _mean(_known(row, "special"), 3),
-         _mean([np.mean(draws) for draws in _known(row, "random") if draws], 3), _above(row),
-         *(_mean([kinds[name] for kinds in _known(row, kind)], digits)
-           for kind in ("circuit", "circuit_published")
-           for name, digits in (("weights", 0), ("share", 3), ("answered", 2)))]
-        for row in rows
+         _mean([float(np.mean(draws)) for draws in _known(row, "random") if draws], 3), _above(row),
+         _mean(_known(row, "cost"), 3), _mean(_known(row, "random_cost"), 3)]
+        for row in rows if "special" in row[0]
+    ])  # fmt: skip
+
+
+def _circuits(task: Task, rows: Sequence[Row]) -> str:
+    """The sizes of circuits."""
+    head = ["way", "k", "seeds", "circuit", "of available", "answers yes", "published circuit", "of available",
+            "answers yes"]  # fmt: skip
+    how = "single weights" if task.search == "single" else f"blocks of weights, halved down to {task.smallest}"
+    which = "all" if task.circuits == task.widths[-1] else f"the first {task.circuits}"
+    note = (f"\nCircuits: {how}, {task.circuit_rows} training rows, {which} classes; right would be to answer yes for "
+            f"{1 / task.widths[-1]:.2f} of all rows.\n")  # fmt: skip
+    return note + _table(head, [
+        [*_way(row), *(_mean([kinds[name] for kinds in _known(row, kind)], digits)
+                       for kind in ("circuit", "circuit_published")
+                       for name, digits in (("weights", 0), ("share", 3), ("answered", 2)))]
+        for row in rows if "circuit" in row[0]
     ])  # fmt: skip
 
 
