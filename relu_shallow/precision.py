@@ -188,6 +188,11 @@ def climb_limits(dimension: int, rows: int) -> Float[np.ndarray, " limits"]:
     return np.array([256 * UNIT, 16 * UNIT, 40, most, 12, 0.0, 0.0, 0.0, dimension, 64 * UNIT, np.sqrt(UNIT)])
 
 
+def decomposition_limits() -> Float[np.ndarray, " limits"]:
+    """The numbers of `questions/boxed_kernel.py: descend`: rows of unit norm in a unit box; answers are checked."""
+    return np.array([LP_TOLERANCE, 2.0**10 * UNIT, 2.0**12])
+
+
 def local_rows_error(
     network: Network, pattern: Bool[np.ndarray, " neurons"] | None = None
 ) -> tuple[Float[np.ndarray, "neurons inputs"], Float[np.ndarray, " neurons"]]:

@@ -27,6 +27,7 @@ COMPILED = (  # a test holds this to the files that compile
     "explanation/splitting.py",
     "export/climb.py",
     "lp/kernel.py",
+    "questions/boxed_kernel.py",
     "questions/cell_kernel.py",
     "questions/norm_kernel.py",
     "regions/ball.py",

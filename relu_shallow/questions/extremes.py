@@ -22,6 +22,7 @@ from relu_shallow.errors import DomainError
 from relu_shallow.lp.exact import adjugate
 from relu_shallow.network import Affine, Network
 from relu_shallow.precision import gamma, gap_closed
+from relu_shallow.questions.decomposed import compile_bounds
 from relu_shallow.questions.halfspaces import (
     HalfSpaces,
     Rows,
@@ -35,11 +36,12 @@ from relu_shallow.questions.largest import Largest, largest_over_box
 from relu_shallow.questions.listed import all_listed, half_spaces_in
 from relu_shallow.questions.outputs import output_sums, weights_of
 from relu_shallow.questions.source import Converted, network_of
-from relu_shallow.questions.space import Space, space_of
+from relu_shallow.questions.space import space_of
+from relu_shallow.questions.sums import addends_over, inward, largest_of, listed_jointly, opposite
 from relu_shallow.shallow.opening import opened
+from relu_shallow.shallow.table import ShallowNetwork
 
 Status = Literal["exact", "bounds", "unbounded"]
-INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
 STEPS = 4  # from a solver's point to the corner that it is meant to be
 RAY_SHARE = 0.25  # of the time: for a ray along which the value goes to infinity
 
@@ -95,21 +97,27 @@ def extremes(
 ) -> Extremes:
     """The extremes of an output, or of it minus another, over a domain (by default the converted one).
 
-    A polytope, or the whole space where no ray shows the value unbounded, needs a complete converted network on it.
+    A polytope, or the whole space where no ray shows the value unbounded, needs a complete converted network on it. Of
+    a sum of tables the modules' regions serve on a box or a bounded polytope; without either all regions are listed.
     Raises UsageError for outputs that are none, DomainError for a domain on which nothing can be said.
     """
-    began = perf_counter()
     source = opened(source)
+    if isinstance(source, ShallowNetwork) and len(source.tables) > 1:
+        compile_bounds()  # before the time begins
+    began = perf_counter()
     network = network_of(source)
     weights, label = weights_of(network, output, minus)
     own = None if isinstance(source, Network) else fit(source.domain, network.inputs)
     chosen = fit(domain, network.inputs) if domain is not None else own
     if chosen is None:
         raise DomainError("say over which domain the extremes are meant, as Box(-1, 1)")
+    addends = addends_over(source, chosen, weights)
     ends: list[Extreme] = []
     for sign in (-1.0, 1.0):
         left = (time_limit - (perf_counter() - began)) / (1.0 if ends else 2.0)
-        if isinstance(chosen, Box):
+        if addends is not None:
+            found = _of(largest_of(addends if sign > 0 else opposite(addends), sign * weights, left, progress))
+        elif isinstance(chosen, Box):
             found = _of(largest_over_box(network, chosen.lo, chosen.hi, sign * weights, time_limit=left,
                                          progress=progress))  # fmt: skip
         else:
@@ -144,12 +152,16 @@ def _unbounded_domain(
     if regions.completeness.level != "certified":
         raise DomainError("the list of regions is not certified, so some may be missing; convert with certificates, or "
                           "give a box")  # fmt: skip
+    if isinstance(regions, ShallowNetwork) and len(regions.tables) > 1:
+        regions = listed_jointly(regions, left)
+        if not regions.completeness.complete:
+            return _no_bound(network, regions, weights)
     space = space_of(domain, network)
     best, size = Extreme(-np.inf, -np.inf, np.full(network.inputs, np.nan), "exact"), 0.0
     for part in all_listed(regions):
         for cell in half_spaces_in(regions, part):
             _, bound, corner = largest_on(cell, weights)
-            point = _inward(space, cell.witness, corner)
+            point = inward(space, cell.witness, corner)
             value = float(weights @ (cell.alpha @ point + cell.beta))
             best = replace(best, bound=max(best.bound, bound))
             if value > best.value or np.isnan(best.point).any():
@@ -163,10 +175,12 @@ def _unbounded_domain(
     return replace(best, value=value, status="exact" if tight else "bounds")
 
 
-def _inward(space: Space, witness: np.ndarray, corner: np.ndarray) -> Float[np.ndarray, " inputs"]:
-    """The corner, moved towards the point inside as far as it takes to be in the domain whatever is rounded."""
-    places = (corner + step * (witness - corner) for step in (0.0, *INWARD))
-    return next((place for place in places if space.surely_holds(place)), witness)
+def _no_bound(network: Network, regions: ShallowNetwork, weights: np.ndarray) -> Extreme:
+    """The best of the points inside the regions found so far, where time was up before the list was complete."""
+    values, errors, _ = output_sums(network, regions.table.witnesses, weights[None])
+    best = int(np.argmax(values[:, 0] - errors[:, 0]))
+    value = float(values[best, 0] - errors[best, 0])
+    return Extreme(value, np.inf, regions.table.witnesses[best], "bounds")
 
 
 def _without_biases(network: Network) -> Network:

@@ -75,37 +75,13 @@ def largest_over_box(
     Raises DomainError where the box is not finite, ModelError where float64 could overflow on it. The search may end
     once a value above `enough` is found. `progress` is called with the cells done.
     """
-    began = perf_counter()
-    search = _Search(network, np.asarray(weights, np.float64), lo, hi)
-    rng = np.random.default_rng(0)
-    search.try_points(np.concatenate([rng.uniform(lo, hi, (STARTS, len(lo))), 0.5 * lo[None] + 0.5 * hi[None]]))
-    queue: list[tuple[float, int, _Cell]] = []
-    settled = -np.inf  # the largest bound of cells that can be split no further
-    count = 1
-    for cell in search.cells([(lo, hi, np.zeros(network.neurons, np.int8), (), None)]):
-        heapq.heappush(queue, (-cell.bound, 0, cell))
-    while queue and not search.closed(-queue[0][0]):
-        if perf_counter() - began > time_limit or search.value > enough:
-            break
-        batch: list[Part] = []
-        while queue and len(batch) < BATCH and not search.closed(-queue[0][0]):
-            cell = heapq.heappop(queue)[2]
-            parts = search.split(cell)
-            if not parts:
-                settled = max(settled, cell.bound)
-            batch += parts
-        for number, cell in enumerate(search.cells(batch)):
-            if cell.bound > search.value:
-                heapq.heappush(queue, (-cell.bound, count + number, cell))
-        count += len(batch)
-        if progress is not None:
-            progress(len(batch))
-    bound = max(-queue[0][0] if queue else -np.inf, settled, search.value)
-    return Largest(search.value, bound, search.point, "exact" if search.closed(bound) else "bounds", count)
+    search = Search(network, np.asarray(weights, np.float64), lo, hi)
+    search.run(time_limit, enough, progress)
+    return search.found()
 
 
-class _Search:
-    """The best point so far, and how cells are made and split."""
+class Search:
+    """The best point so far, the cells that may hold a better one, and how they are made and split."""
 
     def __init__(self, network: Network, weights: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> None:
         self.network, self.weights, self.lo, self.hi = network, weights, lo, hi
@@ -113,6 +89,56 @@ class _Search:
         self.scale = 0.0, 0.0  # of the values met, and of their rounding errors
         self.solvable = fits(network)
         self.offsets = np.concatenate([[0], np.cumsum(network.widths)]).astype(np.int64)
+
+        self.queue: list[tuple[float, int, _Cell]] = []
+        self.settled = -np.inf  # the largest bound of cells that can be split no further
+        self.count = 0
+
+    @property
+    def bound(self) -> float:
+        """What no point of the box passes; infinite before the first `run`."""
+        return max(-self.queue[0][0] if self.queue else -np.inf, self.settled, self.value) if self.count else np.inf
+
+    def found(self) -> Largest:
+        """What is known so far."""
+        status: Status = "exact" if self.closed(self.bound) else "bounds"
+        return Largest(self.value, self.bound, self.point, status, self.count)
+
+    def offer(self, value: float, point: np.ndarray) -> None:
+        """A value that the sum is known to reach at a point."""
+        if value > self.value:
+            self.value, self.point = value, point
+
+    def run(
+        self, seconds: float = np.inf, enough: float = np.inf, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Goes on for about so many seconds, or to the end, or until a value above `enough` is found."""
+        ends = perf_counter() + seconds
+        if not self.count:
+            self._start()
+        while self.queue and not self.closed(-self.queue[0][0]):
+            if perf_counter() > ends or self.value > enough:
+                break
+            batch: list[Part] = []
+            while self.queue and len(batch) < BATCH and not self.closed(-self.queue[0][0]):
+                cell = heapq.heappop(self.queue)[2]
+                parts = self.split(cell)
+                if not parts:
+                    self.settled = max(self.settled, cell.bound)
+                batch += parts
+            for number, cell in enumerate(self.cells(batch)):
+                if cell.bound > self.value:
+                    heapq.heappush(self.queue, (-cell.bound, self.count + number, cell))
+            self.count += len(batch)
+            if progress is not None:
+                progress(len(batch))
+
+    def _start(self) -> None:
+        rng, lo, hi = np.random.default_rng(0), self.lo, self.hi
+        self.try_points(np.concatenate([rng.uniform(lo, hi, (STARTS, len(lo))), 0.5 * lo[None] + 0.5 * hi[None]]))
+        for cell in self.cells([(lo, hi, np.zeros(self.network.neurons, np.int8), (), None)]):
+            heapq.heappush(self.queue, (-cell.bound, 0, cell))
+        self.count = 1
 
     def closed(self, bound: float) -> bool:
         """Whether a bound is so near to the best value that the solver's tolerance may be all between them."""
