@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from relu_shallow.errors import DataError, ModelError, OutputError
+from relu_shallow.modular.clustering import Labels
 from relu_shallow.modular.measures import clusterability
 from relu_shallow.modules import modules_of
 from relu_shallow.network import Network, dense
@@ -48,7 +49,7 @@ def draw_blocks(
     write_figure(lambda: _figure(pairs, modules, names), path)
 
 
-def module_labels(network: Network) -> tuple[Int[np.ndarray, " neurons"], ...]:
+def module_labels(network: Network) -> Labels:
     """The number of each hidden neuron's module (the first, of a linear neuron that several take from), by layer."""
     label = np.zeros(network.neurons, dtype=np.int64)
     for number, module in reversed([*enumerate(modules_of(network))]):
@@ -68,7 +69,7 @@ def _check(before: Network, after: Network) -> None:
         raise OutputError(f"a matrix of {largest:,} weights is too large to draw (up to {MOST_WEIGHTS:,})")
 
 
-def _checked(labels: Sequence[np.ndarray], network: Network) -> tuple[Int[np.ndarray, " neurons"], ...]:
+def _checked(labels: Sequence[np.ndarray], network: Network) -> Labels:
     found = tuple(np.asarray(label, dtype=np.int64) for label in labels)
     if tuple(len(label) for label in found) != tuple(network.widths) or min(label.min() for label in found) < 0:
         raise DataError(f"labels are a module's number, from 0, for each neuron of hidden layers {network.widths}; got "
@@ -77,7 +78,7 @@ def _checked(labels: Sequence[np.ndarray], network: Network) -> tuple[Int[np.nda
 
 
 def _ordered(
-    network: Network, level: int, labels: Sequence[Int[np.ndarray, " neurons"]]
+    network: Network, level: int, labels: Labels
 ) -> Float[np.ndarray, "out in"]:
     """A matrix with its neurons in the order of their modules."""
     rows, columns = (np.argsort(labels[place], kind="stable") for place in (level, level - 1))
@@ -85,7 +86,7 @@ def _ordered(
 
 
 def _figure(
-    pairs: Sequence[Sequence[np.ndarray]], labels: Sequence[Int[np.ndarray, " neurons"]], names: tuple[str, str]
+    pairs: Sequence[Sequence[np.ndarray]], labels: Labels, names: tuple[str, str]
 ) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm

@@ -37,7 +37,7 @@ def write_figure(draw: Callable[[], Any], path: str | os.PathLike[str]) -> None:
     import matplotlib as mpl
 
     ending = check_ending(path)
-    settings = {"font.family": fonts(), "svg.fonttype": "none", "svg.hashsalt": "modules", "text.color": INK}
+    settings: Any = {"font.family": fonts(), "svg.fonttype": "none", "svg.hashsalt": "modules", "text.color": INK}
     about = {"Software": None} if ending == ".png" else {"Date": None, "Creator": None}
     with mpl.rc_context(settings), warnings.catch_warnings(), replacing(path) as temporary:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
