@@ -18,6 +18,7 @@ FLOW = [
     "network domain atomic",
     "vnnlib precision data archive layout structure modules",
     "load lp slices relaxation",
+    "factorisation",
     "modular",
     "regions",
     "shallow",

@@ -1,6 +1,7 @@
 """Bounds from the regions of modules: never below the truth, and the truth at the end; against all joint regions."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -94,7 +95,21 @@ def test_the_decomposition_ends_at_the_largest_value_of_all_joint_regions(seed, 
     assert found.closed
     assert found.value <= each.largest_bound.max() + 1e-12
     assert found.bound >= each.largest.max() - 1e-12
+    assert Fraction(found.value) <= exact_sum(shallow.network, weights, found.point) <= Fraction(found.bound)
     assert found.bound == pytest.approx(each.largest.max(), abs=1e-7)
+
+
+def exact_sum(network, weights, x):
+    """weights . f at a point of floats, in fractions."""
+    h = [Fraction(v) for v in x.tolist()]
+    for depth, layer in enumerate(network.affine):
+        h = [sum((Fraction(w) * v for w, v in zip(row, h, strict=True)), Fraction(c))
+             for row, c in zip(layer.W.tolist(), layer.b.tolist(), strict=True)]  # fmt: skip
+        if depth < len(network.gates):
+            gate = network.gates[depth]
+            slopes = zip(gate.inactive.tolist(), gate.active.tolist(), strict=True)
+            h = [v * Fraction(q if v > 0 else p) for v, (p, q) in zip(h, slopes, strict=True)]
+    return sum(Fraction(w) * v for w, v in zip(weights.tolist(), h, strict=True))
 
 
 def alone(addends, weights, seconds=np.inf):
@@ -228,3 +243,4 @@ def test_both_searches_together_give_the_better_bound(monkeypatch):
     assert found.status == "exact"
     assert found.value == pytest.approx(truth.value, abs=1e-7)
     assert found.bound >= truth.value
+    assert Fraction(found.value) <= exact_sum(shallow.network, weights, found.point) <= Fraction(found.bound)
