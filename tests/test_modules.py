@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from networks import NAMED, case, planted
 from scipy.sparse import csr_array
 
+from relu_shallow.certify import verify
 from relu_shallow.conversion import convert
 from relu_shallow.domain import Box, WholeSpace
 from relu_shallow.errors import FormatError, OutputError, UsageError
@@ -169,6 +170,12 @@ def test_a_sum_is_stored_and_read_back():
     np.testing.assert_array_equal(back(X), shallow(X))
     with pytest.raises(OutputError, match="--modular"):
         _ = back.table
+    one = replace(shallow, tables=shallow.tables[:1])  # a module alone is not the network
+    assert not verify(one).ok
+    with pytest.raises(OutputError, match="--modular"):
+        _ = one.table
+    with pytest.raises(FormatError, match="single one"):
+        read_back(*lay_out(one))
     for neurons in ([0, 0], [1, 0], [8], [99], []):
         arrays, about = lay_out(shallow)
         arrays["table.1.neurons"] = np.array(neurons, dtype=np.int64)

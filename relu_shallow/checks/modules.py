@@ -9,16 +9,16 @@ from jaxtyping import Int
 
 from relu_shallow.checks.record import Check
 from relu_shallow.network import Network, dense
-from relu_shallow.shallow.table import ShallowNetwork, Table
+from relu_shallow.shallow.table import ShallowNetwork, Table, is_sum
 
 
 def modules_add_up(shallow: ShallowNetwork) -> Iterator[Check]:
-    """Nothing for one table; of several, whether their networks sum to the whole one for every input.
+    """Nothing for one table of the whole network; else whether the tables' networks sum to it for every input.
 
     They do if each table's neurons compute what they compute in the whole network (same weights, and none from other
     neurons), and the weights of the outputs, set side by side, are those of the whole.
     """
-    if len(shallow.tables) == 1:
+    if not is_sum(shallow):
         return
     whole = shallow.network
     wrong = next((f"table {k}: {why}" for k, table in enumerate(shallow.tables) if (why := _not_of(whole, table))), "")

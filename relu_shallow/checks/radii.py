@@ -33,7 +33,8 @@ def check_radii(table: Table, domain: Domain) -> tuple[bool, str]:
         bounding = np.asarray(cells.A.any(axis=2))
         reach = np.where(bounding, cells.b, np.inf).min(axis=1, initial=np.inf)
         small = radius < reach * (1 - RADIUS) - margin
-        bad: np.ndarray = ~(radius > 0) | small | (np.isinf(radius) & box)
+        thin = np.isin(regions, list(table.exact_witnesses)) & (radius == 0)  # thinner than floats show
+        bad: np.ndarray = ~((radius > 0) | thin) | small | (np.isinf(radius) & box)
         doubtful = np.flatnonzero(~bad & np.isfinite(radius) & (radius > reach * (1 + RADIUS) + margin))
         larger += len(doubtful)
         for place in doubtful[: MOST - tried]:

@@ -115,9 +115,12 @@ def _to_file(
     from relu_shallow.cli.output import say
     from relu_shallow.cli.progress import SEARCH_ADVICE, progress_of
     from relu_shallow.conversion import convert_timed  # only now: a bad model is refused without the compiler
+    from relu_shallow.modules import modules_of
     from relu_shallow.shallow.store import save_shallow
 
     began = perf_counter()
+    if search["modular"] and len(modules_of(network)) == 1:
+        say("the network is a single module: its weights join all hidden neurons, so there is one list")
     with progress_of("region", SEARCH_ADVICE) as progress:
         shallow, seconds = convert_timed(network, region, progress=progress, announce=say, **search)
     proving = perf_counter()

@@ -43,13 +43,14 @@ def command(
     """
     from relu_shallow.atomic import check_apart
     from relu_shallow.cli.opening import counting, domain_over, open_any
-    from relu_shallow.cli.output import print_json
+    from relu_shallow.cli.output import print_json, say
     from relu_shallow.cli.progress import progress_of
     from relu_shallow.cli.tables import check_table_target, put_table
+    from relu_shallow.compilation import ensure_bounds_compiled
     from relu_shallow.errors import UsageError
     from relu_shallow.network import Network
     from relu_shallow.questions.extremes import extremes, region_extremes
-    from relu_shallow.questions.source import network_of
+    from relu_shallow.questions.source import in_modules, network_of
 
     if per_region:
         check_table_target(per_region, as_json=False)
@@ -58,6 +59,8 @@ def command(
     source, asked = domain_over(domain, source, options)
     if per_region and isinstance(source, Network):
         raise UsageError("--per-region needs a converted network: convert the model first")
+    if in_modules(source):
+        ensure_bounds_compiled(say)
     with progress_of("part", ADVICE) as progress:
         found = extremes(source, output, minus=minus, domain=asked, time_limit=time_limit or float("inf"),
                          progress=counting(progress))  # fmt: skip

@@ -43,7 +43,7 @@ def command() -> None:
     \b
     Example:
       relu-shallow modular make model.onnx patients.csv --target ill --modules 4 -o modular.pt
-      relu-shallow convert modular.pt --modular
+      relu-shallow convert modular.pt --modular --domain data:patients.csv --drop ill
     """
 
 

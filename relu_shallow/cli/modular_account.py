@@ -48,7 +48,8 @@ def account_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
               for stage in report["stages"]]  # fmt: skip
     if "published" in report:
         lines.append(("published C", ", ".join(f"{C:.3f}" for C in report["published"])))
-    output = ("output", f"{report['output']} (next: relu-shallow convert {report['output']} --modular)")
+    path = report["output"]
+    output = ("output", f"{path} (next: relu-shallow convert {path} --modular --domain data:FILE)")
     if report["how"] == "mask":
         return [*lines, output]
     if removal["proved"] is not None:

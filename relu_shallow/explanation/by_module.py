@@ -15,10 +15,11 @@ import numpy as np
 from jaxtyping import Float
 
 from relu_shallow.explanation.attribution import BOUNDS, STATUSES, Attribution, Values, columns_of, with_values
+from relu_shallow.explanation.exact import REACH, SUMMED
 from relu_shallow.explanation.methods import explain_rows
 from relu_shallow.modules import addend, modules_of
 from relu_shallow.network import Network
-from relu_shallow.precision import gamma
+from relu_shallow.precision import gamma, shapley_error
 from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork
 
@@ -41,27 +42,32 @@ def explain_by_module(
     modules = modules_of(network)
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     asked |= {"background": whole.background, "groups": whole.groups or None, "output": list(whole.outputs)}
-    parts = []
+    parts, rounding = [], []
     for k, module in enumerate(modules):
         left = None if time_limit is None else max(deadline - time.monotonic(), 0.0) / (len(modules) - k)
         own = replace(addend(network, module), feature_names=whole.feature_names)
-        parts.append(explain_rows(own, whole.X, method=method, time_limit=left, seed=seed + k, **asked))
-    total = with_values(whole, np.arange(len(whole.X)), summed(parts))
+        parts.append(explain_rows(own, whole.X, method=method, time_limit=left, seed=seed + k,
+                                  reach=REACH / len(modules), **asked))  # fmt: skip
+        rounding.append(shapley_error(own, whole.X, whole.background.X, list(whole.outputs), SUMMED))
+    total = with_values(whole, np.arange(len(whole.X)), summed(parts, rounding))
     return replace(total, method=method), tuple(parts)
 
 
-def summed(parts: Sequence[Attribution]) -> Values:
-    """The values of all modules together, with what is known of their error."""
+def summed(parts: Sequence[Attribution], rounding: Sequence[Float[np.ndarray, "rows outputs"]]) -> Values:
+    """The values of all modules together, with what is known of their error.
+
+    `rounding` bounds that of each module's exact values, which counts where they are added to bounds.
+    """
     phi = np.sum([part.phi for part in parts], axis=0)
     size = np.sum([np.maximum(np.abs(part.lo), np.abs(part.hi)) for part in parts], axis=0)
     lo, hi = (np.sum([getattr(part, name) for part in parts], axis=0) for name in ("lo", "hi"))
     weakest = [max(status, key=STATUSES.index) for status in zip(*(part.status for part in parts), strict=True)]
     bounded = np.array([status == BOUNDS for status in weakest])[:, None, None]
-    rounding = np.where(bounded, gamma(len(parts) + 1) * size, 0.0)
+    room = np.where(bounded, np.sum(rounding, axis=0)[:, :, None] + gamma(len(parts) + 1) * size, 0.0)
     return Values(
         phi,
-        lo - rounding,
-        hi + rounding,
+        lo - room,
+        hi + room,
         np.sqrt(np.sum([_errors(part, part.se, (part.hi - part.lo) / 2) ** 2 for part in parts], axis=0)),
         np.sqrt(np.sum([_errors(part, part.group_se, _group_widths(part)) ** 2 for part in parts], axis=0)),
         tuple(weakest),

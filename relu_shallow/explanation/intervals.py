@@ -32,8 +32,7 @@ from relu_shallow.lp.kernel import JIT, LEAN
 
 SOON_HALVED = 2 * HALVES  # a single neuron is summed by halves up to here: about a millisecond
 BLOCK = 512  # nodes of which the widest is kept
-LISTING_PAYS = 8.0  # a group of neurons is enumerated unless it costs more than this many times its bounds ..
-LISTED = 5e5  # .. and so many units, since what is small settles little when it is split (both measured)
+LISTING_PAYS = 8.0  # a group of neurons is enumerated unless it costs more than this many times its bounds (measured)
 
 
 @njit(**LEAN)
@@ -153,7 +152,7 @@ def enclose(x, y, start, node, state, split, ends, layers, beta, work):
         if b.size == 1 and HALVES <= f.size <= SOON_HALVED:
             work[0] += f.size * 2.0 ** (0.5 * f.size + 2)
             add_neuron(a, b, v, f, path, p, q, beta, exact)
-        elif listing <= LISTING_PAYS * bounding + LISTED:
+        elif listing <= LISTING_PAYS * bounding:
             work[0] += listing
             add_enumerated(a, b, w, v, f, path, p, q, beta, exact)
         else:

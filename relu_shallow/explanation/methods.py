@@ -15,7 +15,7 @@ from relu_shallow.errors import DataError
 from relu_shallow.explanation.attribution import LOCAL, Attribution, exactly, shap_explanation, unbounded, with_values
 from relu_shallow.explanation.background import Background, background_of, distinct_rows
 from relu_shallow.explanation.estimate import TOLERANCE
-from relu_shallow.explanation.exact import Progress
+from relu_shallow.explanation.exact import REACH, Progress
 from relu_shallow.explanation.groups import Groups, group_interactions, groups_of
 from relu_shallow.explanation.hybrids import interaction_values
 from relu_shallow.explanation.interop import background_from, rows_of
@@ -91,6 +91,7 @@ def explain_rows(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
+    reach: float = REACH,
 ) -> Attribution:
     """The attribution of every row of X (array, data frame, DataTable, shap.Explanation), for all outputs or some.
 
@@ -105,7 +106,8 @@ def explain_rows(
     "auto"        exact values of rows within reach, else bounds or an estimate, whichever is narrower
 
     Rows left when `time_limit` seconds are over keep local values and say so. `groups` asks for sums over features
-    (see `groups_of`), `seed` is what estimates start from, `progress` is called with the number of rows done.
+    (see `groups_of`), `seed` is what estimates start from, `progress` is called with the number of rows done; `reach`
+    is how many multiply-adds "auto" tries for a row.
 
     Raises DataError for rows that do not fit or lie outside the converted domain, and for a network too large for the
     method.
@@ -128,7 +130,8 @@ def explain_rows(
     todo = np.arange(len(rows)) if method == "integrated" else np.flatnonzero(~proved)
     told = progress or (lambda _: None)
     task = Task(
-        network, rows[todo], np.arange(len(todo)), chosen, outputs, asked, deadline, tolerance, seed, workers, told
+        network, rows[todo], np.arange(len(todo)), chosen, outputs, asked, deadline, tolerance, seed, workers, told,
+        reach,
     )
     found = local
     for some, values in METHODS[method](task) if len(todo) else ():

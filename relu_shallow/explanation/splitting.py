@@ -23,7 +23,7 @@ from relu_shallow.lp.jit import njit
 from relu_shallow.lp.kernel import JIT, LEAN, ONCE
 
 SPLIT_PAYS = 6.0  # enumerate unless it costs more than this many times the bounds of a split ..
-LISTED = 2e6  # .. and so many units, since what is small settles little when it is split (both measured)
+LISTED = 1e6  # .. and so many units, since what is small settles little when it is split (both measured)
 
 
 @njit(**LEAN)

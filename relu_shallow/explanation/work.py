@@ -34,7 +34,7 @@ CONFIDENT = 1.96  # standard errors to either side of an estimate: 95 %
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Rows to explain, and how; `rows` are their numbers."""
+    """Rows to explain, and how; `rows` are their numbers, `reach` the units of work that "auto" tries for one."""
 
     network: Network
     X: Float[np.ndarray, "rows inputs"]
@@ -47,6 +47,7 @@ class Task:
     seed: int
     workers: int | None
     progress: Progress
+    reach: float
 
 
 Settled = Iterator[tuple[Int[np.ndarray, " some"], Values]]  # numbers of rows, and their values
@@ -118,7 +119,7 @@ def _auto(task: Task) -> Settled:
     left = np.arange(len(task.X))
     if np.isfinite(task.deadline):
         yield from _noted(_estimate(_until(task, ESTIMATE_SHARE)), left, wide)
-    for rows, values in _tried(_until(task, EXACT_SHARE), left, partial(_exact, units=REACH)):
+    for rows, values in _tried(_until(task, EXACT_SHARE), left, partial(_exact, units=task.reach)):
         yield rows, values
         left = np.setdiff1d(left, rows)
     if not np.isfinite(task.deadline):
@@ -148,9 +149,9 @@ def _tried(task: Task, rows: Int[np.ndarray, " some"], method: Callable[[Task], 
 
 def _narrower(task: Task, wide: Float[np.ndarray, " all"]) -> Settled:
     """Bounds of the rows that are narrower in them than in the estimate they have."""
-    if first_look(task.network, task.background) > REACH / 4:
+    if first_look(task.network, task.background) > task.reach / 4:
         return
-    for rows, values in _bounds(task, REACH / 4):
+    for rows, values in _bounds(task, task.reach / 4):
         better = (values.hi - values.lo).sum(axis=2).max(axis=1, initial=0.0) < wide[task.rows[rows]]
         yield rows[better], _only(values, better)
 

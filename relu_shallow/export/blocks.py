@@ -12,7 +12,7 @@ from relu_shallow.network import Network
 from relu_shallow.regions.partition import unpack
 from relu_shallow.shallow.build import region_maps
 from relu_shallow.shallow.stored import StoredNetwork
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.table import ShallowNetwork, is_sum
 
 NUMBERS = 1 << 21  # in a block: 16 MB
 MOST = 1 << 16  # regions in a block
@@ -43,9 +43,9 @@ def blocks(shallow: ShallowNetwork | StoredNetwork) -> Iterator[Block]:
                         table.alpha[part], table.beta[part])  # fmt: skip
 
 
-def is_sum(shallow: ShallowNetwork | StoredNetwork) -> bool:
-    """Whether there are several tables, so that a region's number is one within its module."""
-    return isinstance(shallow, ShallowNetwork) and len(shallow.tables) > 1
+def in_modules(shallow: ShallowNetwork | StoredNetwork) -> bool:
+    """Whether a region's number is one within its module."""
+    return isinstance(shallow, ShallowNetwork) and is_sum(shallow)
 
 
 def column_names(shallow: ShallowNetwork | StoredNetwork) -> list[str]:
@@ -53,7 +53,7 @@ def column_names(shallow: ShallowNetwork | StoredNetwork) -> list[str]:
     network = shallow.network
     slopes = [f"alpha_{output}_{feature}" for output in network.output_names for feature in network.feature_names]
     return [
-        *(["module"] if is_sum(shallow) else []),
+        *(["module"] if in_modules(shallow) else []),
         "region",
         "pattern",
         "radius",

@@ -8,7 +8,7 @@ from typing import Any
 
 from relu_shallow.domain import describe
 from relu_shallow.errors import MissingExtra
-from relu_shallow.export.blocks import Block, blocks, column_names, is_sum, numbers_of, texts
+from relu_shallow.export.blocks import Block, blocks, column_names, in_modules, numbers_of, texts
 from relu_shallow.export.bounds import bounding_boxes
 from relu_shallow.machine import usable_cores
 from relu_shallow.network import Network
@@ -27,7 +27,7 @@ def write_parquet(shallow: ShallowNetwork | StoredNetwork, path: Path) -> None:
     network = shallow.network
     names = distinct([*column_names(shallow), *(f"{end}_{name}" for name in network.feature_names for end in
                                                 ("lo", "hi"))])  # fmt: skip
-    whole = 2 if is_sum(shallow) else 1
+    whole = 2 if in_modules(shallow) else 1
     kinds = [*[pa.int64()] * whole, pa.string(), *[pa.float64()] * (len(names) - whole - 1)]
     fields = [pa.field(name, kind, nullable=False) for name, kind in zip(names, kinds, strict=True)]
     schema = pa.schema(fields, metadata={"relu_shallow": json.dumps(_about(shallow))})
@@ -55,7 +55,7 @@ def _columns(pa: Any, shallow: ShallowNetwork | StoredNetwork, block: Block) -> 
     ends = (side[:, k] for k in range(network.inputs) for side in (low, high))
     regions = len(block.bits)
     return [
-        *([pa.array([block.table] * regions, pa.int64())] if is_sum(shallow) else []),
+        *([pa.array([block.table] * regions, pa.int64())] if in_modules(shallow) else []),
         pa.array(range(block.start, block.start + regions), pa.int64()),
         pa.array(texts(block), pa.string()),
         pa.array(block.radii),

@@ -12,7 +12,7 @@ import numpy as np
 from relu_shallow.data import json_number
 from relu_shallow.data import write_csv as write_rows
 from relu_shallow.domain import Box, Domain, Polytope
-from relu_shallow.export.blocks import blocks, column_names, is_sum, numbers_of, pattern_texts, texts
+from relu_shallow.export.blocks import blocks, column_names, in_modules, numbers_of, pattern_texts, texts
 from relu_shallow.shallow.stored import StoredNetwork
 from relu_shallow.shallow.table import ShallowNetwork, Table
 from relu_shallow.shallow.trie import paths
@@ -23,7 +23,7 @@ def write_csv(shallow: ShallowNetwork | StoredNetwork, path: Path) -> None:
 
     A pattern is a text of 0s and 1s; readers that guess types must be told so, or leading zeros are lost.
     """
-    names, several = column_names(shallow), is_sum(shallow)
+    names, several = column_names(shallow), in_modules(shallow)
     with path.open("w", encoding="utf-8", newline="") as stream:
         write_rows(stream, names, [[]] * len(names))  # the header, names made harmless for spreadsheets
         writer = csv.writer(stream, lineterminator="\n")
@@ -49,13 +49,13 @@ def write_json(shallow: ShallowNetwork, path: Path) -> None:
     }
     with path.open("w", encoding="utf-8") as stream:
         stream.write(json.dumps(head, allow_nan=False)[:-1])
-        stream.write(', "modules": [' if is_sum(shallow) else "")
+        stream.write(', "modules": [' if in_modules(shallow) else "")
         for number, table in enumerate(shallow.tables):
             if table.module is not None:
                 stream.write(f'{"," if number else ""}\n{{"neurons": {table.module.neurons.tolist()}')
             _write_regions(stream, table)
-            stream.write("}" if is_sum(shallow) else "")
-        stream.write("]}\n" if is_sum(shallow) else "}\n")
+            stream.write("}" if in_modules(shallow) else "")
+        stream.write("]}\n" if in_modules(shallow) else "}\n")
 
 
 def _write_regions(stream: TextIO, table: Table) -> None:
@@ -89,7 +89,7 @@ def write_npz(shallow: ShallowNetwork, path: Path) -> None:
         "output_names": np.array(shallow.network.output_names),
     }
     for number, table in enumerate(shallow.tables):
-        prefix = f"{number}_" if is_sum(shallow) else ""
+        prefix = f"{number}_" if in_modules(shallow) else ""
         arrays |= {prefix + name: array for name, array in _arrays(table).items()}
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)

@@ -26,7 +26,7 @@ from relu_shallow.plot.view import View
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
 from relu_shallow.shallow.stored import StoredNetwork
-from relu_shallow.shallow.table import ShallowNetwork, as_points
+from relu_shallow.shallow.table import ShallowNetwork, as_points, is_sum
 
 MOST = 1_000_000  # regions of a folder that are read into memory
 ON_A_PAGE = 60_000  # regions; a browser takes long to show more
@@ -132,7 +132,7 @@ def _four(view: Sequence[float | int] | None) -> View | None:
 def _in_memory(shallow: ShallowNetwork | StoredNetwork) -> ShallowNetwork:
     """The network with one list of its regions: read from a folder, if they are few enough; searched, if in modules."""
     if isinstance(shallow, ShallowNetwork):
-        return _jointly(shallow) if len(shallow.tables) > 1 else shallow
+        return _jointly(shallow) if is_sum(shallow) else shallow
     if shallow.regions > MOST:
         raise OutputError(
             f"{shallow.regions:,} regions are too many to draw (up to {MOST:,}); convert on a smaller domain"

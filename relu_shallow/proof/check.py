@@ -134,9 +134,9 @@ def check(about: Any, values: Any, steps: Any, tell: Any) -> str:
     lo, hi, A, b, center, scale = ([*map(Fraction, values(name))] for name in names)
     if kind == "box":
         center, scale = ([(h + sign * a) / 2 for a, h in zip(lo, hi, strict=True)] for sign in (1, -1))
-    (table,) = about["tables"]
-    if "network" in table or not len(center) == len(scale) == n or not (kind == "box" or min(scale) > 0):
-        raise Unproved("that its charts cover the domain (convert --proof keeps them)")
+    table, alone = about["tables"][0], len(about["tables"]) == 1 and not {"network", "rest"} & {*about["tables"][0]}
+    if not (alone and len(center) == len(scale) == n and (kind == "box" or min(scale) > 0)):
+        raise Unproved("what is no list of all regions with its charts (convert --proof keeps them)")
     half_spaces = [[-a for a in A[i * n : i * n + n]] + [v] for i, v in enumerate(b) if kind == "polytope"]
     layers, witnesses = network(about["network"]["sparse_shapes"], n, values), [*values("table.0.witnesses")]
     N, text = sum(len(layer.switching) for layer in layers), "".join(f"{byte:08b}" for byte in values("table.0.bits"))

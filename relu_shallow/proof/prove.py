@@ -28,7 +28,7 @@ from relu_shallow.regions.partition import sort_order, unpack
 from relu_shallow.regions.task import Node, root, run
 from relu_shallow.regions.task import lay_out as lay_out_search
 from relu_shallow.shallow.layout import lay_out
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.table import ShallowNetwork, is_sum
 
 BATCH = 1 << 16  # regions that the search lists at a time
 MOST_ROWS = (1 << 16) - 1  # in a cell: their numbers are kept in 16 bits
@@ -39,7 +39,7 @@ def with_proof(shallow: ShallowNetwork, progress: Callable[[int], None] | None =
 
     Raises OutputError where the list is partial, or cannot be proved right.
     """
-    if not shallow.completeness.complete or len(shallow.tables) != 1:
+    if not shallow.completeness.complete or is_sum(shallow):
         raise OutputError("only a complete list in one table can be proved complete")
     network, domain = shallow.network, fit(shallow.domain, shallow.network.inputs)
     charts = charts_of(network, domain, every_input=True)  # as the checker makes them

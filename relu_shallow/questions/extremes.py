@@ -39,7 +39,7 @@ from relu_shallow.questions.source import Converted, network_of
 from relu_shallow.questions.space import space_of
 from relu_shallow.questions.sums import addends_over, inward, largest_of, listed_jointly, opposite
 from relu_shallow.shallow.opening import opened
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.table import ShallowNetwork, is_sum
 
 Status = Literal["exact", "bounds", "unbounded"]
 STEPS = 4  # from a solver's point to the corner that it is meant to be
@@ -102,7 +102,7 @@ def extremes(
     Raises UsageError for outputs that are none, DomainError for a domain on which nothing can be said.
     """
     source = opened(source)
-    if isinstance(source, ShallowNetwork) and len(source.tables) > 1:
+    if isinstance(source, ShallowNetwork) and is_sum(source):
         compile_bounds()  # before the time begins
     began = perf_counter()
     network = network_of(source)
@@ -152,7 +152,7 @@ def _unbounded_domain(
     if regions.completeness.level != "certified":
         raise DomainError("the list of regions is not certified, so some may be missing; convert with certificates, or "
                           "give a box")  # fmt: skip
-    if isinstance(regions, ShallowNetwork) and len(regions.tables) > 1:
+    if isinstance(regions, ShallowNetwork) and is_sum(regions):
         regions = listed_jointly(regions, left)
         if not regions.completeness.complete:
             return _no_bound(network, regions, weights)

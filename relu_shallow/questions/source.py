@@ -7,7 +7,7 @@ from dataclasses import replace
 from relu_shallow.domain import Domain, WholeSpace
 from relu_shallow.network import Network
 from relu_shallow.shallow.stored import StoredNetwork
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.table import ShallowNetwork, is_sum
 
 Converted = ShallowNetwork | StoredNetwork
 Source = Network | Converted
@@ -27,7 +27,7 @@ def domain_of(source: Source, domain: Domain | None) -> Domain:
 
 def in_modules(source: Source) -> list[ShallowNetwork]:
     """The addends of a network converted in modules, each as a converted network; none of any other."""
-    if not isinstance(source, ShallowNetwork) or len(source.tables) == 1:
+    if not isinstance(source, ShallowNetwork) or not is_sum(source):
         return []
     return [
         replace(source, network=table.network, tables=(replace(table, module=None),), proof={})

@@ -36,7 +36,7 @@ from relu_shallow.questions.source import Source
 from relu_shallow.questions.space import Space, space_of
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.table import ShallowNetwork, is_sum
 
 FIRST_TURN = 0.25  # seconds; every turn is twice as long as the one before
 INWARD = 2.0 ** np.arange(-52.0, 0.0, 2.0)  # of the way from a corner to the point inside
@@ -59,7 +59,7 @@ def addends_over(source: Source, chosen: Domain, weights: Float[np.ndarray, " ou
     They do where the list of each is complete and certified on a domain that holds the chosen one, a box or the
     converted polytope, and where they are small enough to be held as half-spaces.
     """
-    if not isinstance(source, ShallowNetwork) or len(source.tables) == 1:
+    if not isinstance(source, ShallowNetwork) or not is_sum(source):
         return None
     known, n = source.completeness, source.network.inputs
     if not (known.complete and known.level == "certified" and _within(chosen, fit(source.domain, n))):

@@ -25,7 +25,7 @@ from relu_shallow.questions.rules import Rule, rules
 from relu_shallow.questions.source import Source, network_of
 from relu_shallow.report.modules import ByModule, ask_modules
 from relu_shallow.shallow.stored import StoredNetwork
-from relu_shallow.shallow.table import ShallowNetwork
+from relu_shallow.shallow.table import ShallowNetwork, is_sum
 
 EFFORT = 4e10  # weights times neurons times rows that one feature's effect may cost: a few seconds
 FEWEST_ROWS, MOST_ROWS = 10, 1000  # of the data that an effect is a mean over
@@ -131,7 +131,7 @@ def _effects(
 
 
 def _one_table(source: Source) -> bool:
-    return isinstance(source, StoredNetwork) or (isinstance(source, ShallowNetwork) and len(source.tables) == 1)
+    return isinstance(source, StoredNetwork) or (isinstance(source, ShallowNetwork) and not is_sum(source))
 
 
 def _rules(attribution: Attribution, source: Source, top: int, left_out: dict[str, str]) -> tuple[Rule, ...]:

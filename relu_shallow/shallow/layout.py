@@ -64,6 +64,8 @@ def read_back(arrays: Arrays, about: Mapping[str, Any]) -> ShallowNetwork:
     )
     if not tables:
         raise FormatError("it holds no table of regions")
+    if any((table.module is None) != (len(tables) == 1) for table in tables):
+        raise FormatError("several tables must be those of modules, and a single one of the whole network")
     domain = get_domain(arrays, get_field(about, "domain", str), network.inputs)
     proof = {name: get_array(arrays, name, (None,), kind) for name, kind in PROOF.items() if name in arrays}
     shallow = ShallowNetwork(network, domain, tables, _get_completeness(about), proof)

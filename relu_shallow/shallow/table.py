@@ -127,8 +127,8 @@ class ShallowNetwork:
 
     @property
     def table(self) -> Table:
-        """The only table; raises OutputError where there are several."""
-        if len(self.tables) != 1:
+        """The only table; raises OutputError where there are several, or it is a module's."""
+        if is_sum(self):
             raise OutputError(
                 f"this network is a sum of {len(self.tables)} tables, one for each module (.tables); for one list of "
                 "all regions convert it without --modular (modular=False)"
@@ -168,6 +168,11 @@ class ShallowNetwork:
             total += table.values(points, region)
         refuse_rows(np.asarray(~np.isfinite(total).all(axis=1)), "the data")
         return total
+
+
+def is_sum(shallow: ShallowNetwork) -> bool:
+    """Whether its tables are those of modules, so that none is of the whole network."""
+    return len(shallow.tables) != 1 or shallow.tables[0].module is not None
 
 
 def as_points(X: object, inputs: int) -> Float[np.ndarray, "points inputs"]:

@@ -75,18 +75,21 @@ def test_a_row_is_as_well_known_as_its_least_known_module(network, X):
                       group_se=np.full((*shape[:2], 1), np.nan))  # fmt: skip
     guessed = replace(three, status=(ESTIMATE,) * 12, lo=np.full(shape, -np.inf), hi=np.full(shape, np.inf),
                       se=np.full(shape, 2.0), group_se=np.full((*shape[:2], 1), 4.0))  # fmt: skip
-    found = summed((one, bounded, three))
+    none = [np.zeros(shape[:2])] * 3
+    found = summed((one, bounded, three), none)
     assert set(found.status) == {BOUNDS}
     for place in np.ndindex(shape):  # in rational numbers, the sum's rounding included
         others = Fraction(one.phi[place]) + Fraction(three.phi[place])
         assert Fraction(found.lo[place]) <= Fraction(bounded.lo[place]) + others
         assert Fraction(found.hi[place]) >= Fraction(bounded.hi[place]) + others
     np.testing.assert_allclose(found.hi - found.lo, 3)
-    found = summed((one, bounded, guessed))
+    wider = summed((one, bounded, three), [np.full(shape[:2], 0.5)] * 3)
+    np.testing.assert_allclose(wider.hi - wider.lo, 3 + 2 * 1.5)  # what the modules' exact values may be off
+    found = summed((one, bounded, guessed), none)
     assert set(found.status) == {ESTIMATE}
     np.testing.assert_allclose(found.se, 2.5)  # half the width of the bounds, and 2
     np.testing.assert_allclose(found.group_se, 5)
-    assert set(summed((replace(one, status=(LOCAL,) * 12), bounded)).status) == {LOCAL}
+    assert set(summed((replace(one, status=(LOCAL,) * 12), bounded), none[:2]).status) == {LOCAL}
 
 
 def test_bounds_of_modules_hold_for_the_network():

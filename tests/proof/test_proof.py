@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import relu_shallow as rs
 from relu_shallow.archive import KEY, content_hash, read_metadata
-from relu_shallow.errors import DomainError, OutputError, UsageError
+from relu_shallow.errors import DomainError, FormatError, OutputError, UsageError
 from relu_shallow.network import Affine, Gate, Network, from_layers
 from relu_shallow.proof import check
 from relu_shallow.proof.prove import with_proof
@@ -349,9 +349,10 @@ def test_a_sum_of_two_tables_is_refused_though_each_would_be_proved(proved, tmp_
         about["tables"] *= 2
 
     status, sentence = altered(proved / "box", second, tmp_path / "s")
-    assert status == 2, sentence
+    assert status == 1, sentence
     stored(tmp_path / "s")
-    assert len(load_shallow(tmp_path / "s").tables) == 2  # a proper file all the same
+    with pytest.raises(FormatError, match="those of modules"):
+        load_shallow(tmp_path / "s")
 
 
 def test_a_table_of_another_network_than_the_file_s_is_not_believed(proved, tmp_path):
@@ -366,8 +367,19 @@ def test_a_table_of_another_network_than_the_file_s_is_not_believed(proved, tmp_
     status, sentence = altered(proved / "box", own, tmp_path / "s")
     assert status == 1, sentence
     stored(tmp_path / "s")
-    (table,) = load_shallow(tmp_path / "s").tables
-    assert table.network.affine[0].b[0] != load_shallow(proved / "box").network.affine[0].b[0]
+    with pytest.raises(FormatError, match="does not belong"):
+        load_shallow(tmp_path / "s")
+
+
+def test_a_sum_of_modules_is_no_list_of_all_regions(tmp_path):
+    layers = [(np.eye(2), np.zeros(2)), (np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))]
+    apart = rs.convert(from_layers(layers), rs.Box(-1, 1), modular=True)
+    save_shallow(apart, tmp_path / "sum")
+    status, sentence = check.check_file(tmp_path / "sum")
+    assert status == 1
+    assert "no list of all regions" in sentence
+    with pytest.raises(OutputError):
+        with_proof(apart)
 
 
 def stored(path):
