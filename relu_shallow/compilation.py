@@ -15,6 +15,7 @@ from relu_shallow.checks.exact import witness_of
 from relu_shallow.checks.files import neighbours_listed, sample_of
 from relu_shallow.domain import Box, WholeSpace, fit
 from relu_shallow.network import from_layers
+from relu_shallow.questions.decomposed import compile_bounds
 from relu_shallow.questions.nearest import compile_search
 from relu_shallow.regions.search import enumerate_regions
 from relu_shallow.shallow.build import shallow_network
@@ -54,6 +55,12 @@ def ensure_nearest_compiled(announce: Callable[[str], None]) -> None:
     """Compiles the search of nearest points, or loads it from its cache; `announce` is told of a compilation."""
     with _told(announce, "compiling the search for nearest points for this machine, once; this takes about 20 s"):
         compile_search()
+
+
+def ensure_bounds_compiled(announce: Callable[[str], None]) -> None:
+    """Compiles the bounds of sums from their modules, or loads them from the cache; announces a compilation."""
+    with _told(announce, "compiling the bounds of sums for this machine, once; this takes about 5 s"):
+        compile_bounds()
 
 
 SMALL = 12  # inputs up to which values are exact without a doubt, so that nothing else need be compiled
