@@ -42,8 +42,9 @@ def main() -> None:
     rows = test[0].astype(np.float64)
     found = removal(before, removed, rows)
     least, most = change_in_box(before, removed, np.zeros(64), np.ones(64))
-    print(f"The removal: {found.share_proved:.1%} of the digits keep their class, proved, and {found.share_changed:.1%} "
-          f"change it; no output of any image moves by more than {max(-least.min(), most.max()):.3g}.")  # fmt: skip
+    moved = max(-least.min(), most.max())
+    print(f"The removal: {found.share_proved:.1%} of the digits keep their class, proved, {found.share_changed:.1%} change "
+          f"it; no output of any image moves by more than {moved:.3g}.")  # fmt: skip
 
     shallow = rs.convert(OUT, rs.Box(0, 1), modular=True)
     counts = [table.regions for table in shallow.tables]
