@@ -43,8 +43,8 @@ def main() -> None:
     found = removal(before, removed, rows)
     least, most = change_in_box(before, removed, np.zeros(64), np.ones(64))
     moved = max(-least.min(), most.max())
-    print(f"The removal: {found.share_proved:.1%} of the digits keep their class, proved, {found.share_changed:.1%} change "
-          f"it; no output of any image moves by more than {moved:.3g}.")  # fmt: skip
+    print(f"The removal: {found.share_proved:.1%} of the digits keep their class, proved, {found.share_changed:.1%} "
+          f"change it; no output of any image moves by more than {moved:.3g}.")  # fmt: skip
 
     shallow = rs.convert(OUT, rs.Box(0, 1), modular=True)
     counts = [table.regions for table in shallow.tables]

@@ -63,7 +63,8 @@ def test_two_folds_join_where_an_unstable_neuron_reads_both():
     both = from_layers([first, (joint, np.array([1.0, 0.0])), (np.ones((1, 2)), np.zeros(1))])
     assert [part.unstable.tolist() for part in factorise(both, lo, hi)] == [[], [0, 1, 3]]
     # through a linear neuron: the second layer is stable, the third reads both folds through it
-    deep = from_layers([first, (joint[:1], np.ones(1)), (np.ones((1, 1)), -2 * np.ones(1)), (np.ones((1, 1)), np.zeros(1))])
+    one = np.ones((1, 1))
+    deep = from_layers([first, (joint[:1], np.ones(1)), (one, -2 * np.ones(1)), (one, np.zeros(1))])
     assert [part.unstable.tolist() for part in factorise(deep, lo, hi)] == [[], [0, 1, 3]]
 
 
