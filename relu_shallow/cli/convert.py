@@ -191,6 +191,7 @@ def describe_folder(folder: RegionsFolder) -> dict[str, Any]:
         "choices": None if len(folder.network.brackets) else folder.regions,
         "half_spaces": None,
         "modules": [folder.regions],
+        "by_module": None,
         "proof": 0,
         "files": len(folder.shards),
         "unfinished": folder.unfinished,
